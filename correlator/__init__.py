@@ -1,0 +1,1 @@
+"""Folds alerts from the store's streams into incidents."""

@@ -1,0 +1,1 @@
+"""Pages people up the ladder until someone answers."""

@@ -1,0 +1,1 @@
+"""What two or more roles share: policy, store and runtime."""

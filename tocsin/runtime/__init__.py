@@ -1,0 +1,1 @@
+"""Clock, settings, rules file, service loop, logs, metrics and the command line."""
