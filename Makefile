@@ -1,0 +1,36 @@
+# `make run` and `make test` are all a newcomer needs: each makes what it needs first.
+
+BIN := .venv/bin
+CODE := $(wildcard ingest correlator notifier console tocsin tests bench)
+ARGS ?=
+
+.PHONY: run test lint bench lock dev servers clean
+
+run: ## start everything: ARGS='--config.file other.yaml'
+	@scripts/venv run
+	exec $(BIN)/tocsin serve $(ARGS)
+
+test: servers lint ## lint, then all tests: ARGS='tests/test_tidy.py -k clock'
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy --strict $(CODE)
+	$(BIN)/lint-imports
+
+bench: dev servers ## measured against Alertmanager, printed as one table
+	$(BIN)/python -m bench $(ARGS)
+
+lock: ## write the lock files from pyproject.toml: ARGS=--upgrade
+	scripts/lock $(ARGS)
+
+dev:
+	@scripts/venv dev
+
+servers:
+	@scripts/test-servers
+
+clean: ## what make and the tools made; never data/, which is the store
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
