@@ -156,9 +156,10 @@ def find_mocks(source: Source) -> Iterator[Finding]:
         if MOCKS & set(origin.split(".")) or origin.startswith("unittest.mock"):
             yield line, f"{origin}: inject what the test needs, or speak to a stand-in server"
     for node in source.nodes:
-        name = source.dotted(node) if isinstance(node, ast.Attribute) else ""
-        if name.endswith(("monkeypatch.setattr", "mock.patch")) or name.startswith("unittest.mock."):
-            yield node.lineno, f"{name.lstrip('.')}: inject instead of patching"
+        if isinstance(node, ast.Attribute):
+            name = source.dotted(node)
+            if name.endswith(("monkeypatch.setattr", "mock.patch")) or name.startswith("unittest.mock."):
+                yield node.lineno, f"{name.lstrip('.')}: inject instead of patching"
 
 
 def find_swallowed_exceptions(source: Source) -> Iterator[Finding]:
