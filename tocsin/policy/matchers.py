@@ -154,9 +154,7 @@ def _matcher(reading: _Reading, compile_regex: CompileRegex) -> Matcher:
         try:
             pattern = compile_regex(reading.value)
         except ValueError as error:
-            raise MatcherError(
-                f"the value of {reading.name} is not a regular expression: {error}", reading.value_at
-            ) from error
+            raise MatcherError(f"the value of {reading.name} is not a regular expression: {error}", reading.value_at) from error
     return Matcher(reading.name, reading.op, reading.value, pattern)
 
 
@@ -167,9 +165,7 @@ _CLASSIC_BLANKS = "\t\n\f\r "
 
 # The classic grammar: name, operator, and the rest of the text is the value.
 
-_CLASSIC_HEAD = re.compile(
-    rf"[{_CLASSIC_BLANKS}]*([a-zA-Z_:][a-zA-Z0-9_:]*)[{_CLASSIC_BLANKS}]*(=~|=|!=|!~)[{_CLASSIC_BLANKS}]*"
-)
+_CLASSIC_HEAD = re.compile(rf"[{_CLASSIC_BLANKS}]*([a-zA-Z_:][a-zA-Z0-9_:]*)[{_CLASSIC_BLANKS}]*(=~|=|!=|!~)[{_CLASSIC_BLANKS}]*")
 _CLASSIC_ESCAPES = {"\\n": "\n", '\\"': '"', "\\\\": "\\"}
 _CLASSIC_ESCAPE = re.compile(r'\\[n"\\]')
 _CLASSIC_UNTIL_QUOTE = re.compile(r'(?:[^"\\]|\\.|\\\Z)*', re.DOTALL)
@@ -308,9 +304,7 @@ def _read_utf8_list(text: str) -> list[_Reading]:
     if tokens[at].kind is _Kind.CLOSE:
         raise MatcherError("unexpected }: there is no { before it", tokens[at].position)
     if tokens[at].kind is not _Kind.END:
-        raise MatcherError(
-            "expected the end of the matcher here; a value with such characters is quoted", tokens[at].position
-        )
+        raise MatcherError("expected the end of the matcher here; a value with such characters is quoted", tokens[at].position)
     return readings
 
 

@@ -1,0 +1,179 @@
+"""What can happen to an incident. Each event names its actor; `incident.decide` says what it changes.
+
+Actors: a person's key, the name of an API token, `monitoring` (alerts), `timer`, `notifier` (what came of a page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MONITORING = "monitoring"
+TIMER = "timer"
+NOTIFIER = "notifier"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsChanged:
+    """What the incident's alerts come to after a batch of news: counts, not the alerts themselves.
+
+    `firing` counts the firing alerts by severity (four numbers, severity 1 first). `labels` are common to all of its alerts. `joined`,
+    `refired` and `cleared` count this batch's changes; `how` says why alerts cleared (`reported`, `expired`, `stale`).
+    """
+
+    firing: tuple[int, int, int, int]
+    resolved: int
+    labels: Mapping[str, str]
+    joined: int = 0
+    refired: int = 0
+    cleared: int = 0
+    how: str = "reported"
+    actor: str = MONITORING
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The incident's timer has come."""
+
+    actor: str = TIMER
+
+
+@dataclass(frozen=True, slots=True)
+class PageSent:
+    """A provider took a page."""
+
+    page_id: str
+    receipt: str = ""
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class PageRefused:
+    """A provider will never take this page over this contact."""
+
+    page_id: str
+    why: str
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class PageUnreachable:
+    """An attempt failed and may be repeated; `ambiguous` when the provider may have taken it all the same."""
+
+    page_id: str
+    why: str
+    ambiguous: bool
+    retry_after_ms: int = 0
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A person has it. `for_ms` None means the ladder's time for the severity."""
+
+    actor: str
+    for_ms: int | None = None
+    note: str = ""
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A person says that it is over."""
+
+    actor: str
+    note: str = ""
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """A person says that it is not over."""
+
+    actor: str
+    note: str = ""
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Snoozed:
+    """A person wants no page about it for a while."""
+
+    actor: str
+    for_ms: int
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A person gives it to a person (a key of `people`), who is paged."""
+
+    actor: str
+    to: str
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A person wrote a note; `public` ones may be shown to the requester."""
+
+    actor: str
+    text: str
+    public: bool = False
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class SeveritySet:
+    """A person sets the severity; alerts may still raise it, never lower it."""
+
+    actor: str
+    level: int
+    why: str = ""
+    via: str = "api"
+
+
+Event = (
+    AlertsChanged
+    | TimerDue
+    | PageSent
+    | PageRefused
+    | PageUnreachable
+    | Acknowledged
+    | Resolved
+    | Reopened
+    | Snoozed
+    | Assigned
+    | Noted
+    | SeveritySet
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedByAlerts:
+    """The first alerts of a group: what the incident is born with. `firing` as in AlertsChanged."""
+
+    number: int
+    group_key: str
+    service: str
+    title: str
+    labels: Mapping[str, str]
+    firing: tuple[int, int, int, int]
+    actor: str = MONITORING
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedByPerson:
+    """An incident that a person opens by hand."""
+
+    number: int
+    group_key: str
+    service: str
+    title: str
+    severity: int
+    actor: str
+    requester: str = ""
+    text: str = ""
+
+
+Opening = OpenedByAlerts | OpenedByPerson

@@ -1,0 +1,276 @@
+"""When an incident's next step is due, and how a rung becomes pages.
+
+Pure arithmetic on one incident: `agenda` says what is due when, `climb` pages the rungs that are due, `fall_back` reacts to a page that
+does not arrive. Which of it happens is decided in `incident.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from tocsin.policy import oncall
+from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, Rung, State
+from tocsin.policy.rules import EMERGENCY_PERSON, Rules
+
+AMBIGUOUS_MAX = 3
+"""Attempts without a definite answer on one contact; then the contact is given up, because each may have been a copy."""
+
+FAILING_AFTER = 3
+"""Failed attempts after which the person's next contact is tried at once."""
+
+FAILING_AFTER_MS = 60_000
+"""Time without success after which the person's next contact is tried at once."""
+
+BACKOFF_MAX_MS = 60_000
+
+
+class Due(enum.StrEnum):
+    """What an incident's timer is set for."""
+
+    RUNG = "rung"
+    REPEAT = "repeat"
+    REMIND = "remind"
+    ACKNOWLEDGEMENT_END = "acknowledgement_end"
+    SNOOZE_END = "snooze_end"
+    RESOLVE = "resolve"
+    CLOSE = "close"
+
+
+def agenda(incident: Incident) -> tuple[int, Due] | None:
+    """Return the instant and the kind of the incident's next step, None when it waits for nothing.
+
+    An incident whose alerts are all clear pages nobody: it waits to be resolved, or for the alerts to come back.
+    """
+    match incident.state:
+        case State.CLOSED:
+            return None
+        case State.RESOLVED:
+            return (incident.resolved_at or incident.changed_at) + incident.plan.close_after_ms, Due.CLOSE
+        case State.OPEN | State.ACKNOWLEDGED:
+            if incident.clear_since is not None:
+                return incident.clear_since + incident.plan.resolve_after_ms, Due.RESOLVE
+            if incident.suppressed is not None:
+                return None
+            return min(_steps(incident), default=None)
+
+
+def _steps(incident: Incident) -> list[tuple[int, Due]]:
+    steps: list[tuple[int, Due]] = []
+    if incident.state is State.ACKNOWLEDGED:
+        until = incident.acknowledged_until or incident.changed_at
+        remind_before_ms = incident.plan.ladder.remind_before_end_ms
+        if not incident.reminded and remind_before_ms > 0 and incident.severity != LOW:
+            steps.append((until - remind_before_ms, Due.REMIND))
+        steps.append((until, Due.ACKNOWLEDGEMENT_END))
+        if incident.plan.ladder.until != "resolved":
+            return steps
+    if incident.snoozed_until is not None:
+        return [*steps, (incident.snoozed_until, Due.SNOOZE_END)]
+    rung = rung_due_at(incident, incident.next_rung)
+    if rung is not None:
+        steps.append((rung, Due.RUNG))
+    elif incident.rungs and incident.last_rung_at is not None and incident.plan.ladder.repeat_last_ms > 0:
+        steps.append((incident.last_rung_at + incident.plan.ladder.repeat_last_ms, Due.REPEAT))
+    return steps
+
+
+def rung_due_at(incident: Incident, index: int) -> int | None:
+    """Return when a rung of the present severity is due: counted from the trigger, never before a settle window ends."""
+    if index >= len(incident.rungs):
+        return None
+    return max(incident.triggered_at + incident.rungs[index].after_ms, incident.hold_until or 0)
+
+
+def resume(incident: Incident, at: int) -> Incident:
+    """Let the ladder go on from where it stood after it was held until `at` (an acknowledgement or a snooze ended).
+
+    A single rung that fell due meanwhile is paged now and the later ones keep their time. If several fell due, they come one by one with
+    their own distances, so that an hour of snooze does not wake everybody at once.
+    """
+    overdue = [due for i in range(incident.next_rung, len(incident.rungs)) if (due := rung_due_at(incident, i)) is not None and due <= at]
+    if len(overdue) < 2:
+        return incident
+    return replace(incident, triggered_at=incident.triggered_at + at - overdue[0], hold_until=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Climbed:
+    """An incident after a climb, and what the record says of it."""
+
+    incident: Incident
+    rungs: tuple[int, ...] = ()
+    people: tuple[str, ...] = ()
+    empty_roles: tuple[str, ...] = ()
+    skipped_roles: tuple[str, ...] = ()
+    last_resort: bool = False
+
+
+def climb(incident: Incident, now: int, rules: Rules, *, kind: PageKind = PageKind.PAGE, at_once: bool = False) -> Climbed:
+    """Page every rung that is due; with `at_once` also the next one, whose turn had not come.
+
+    After a pause several rungs may be due: each person is paged once, for the highest of the rungs that name the person. A rung that
+    resolves to nobody makes the next one due at once; when none is left the last resort is paged, and if that is nobody too, the
+    emergency contacts.
+    """
+    wanted: dict[str, tuple[int, str, int]] = {}
+    rungs: list[int] = []
+    empty: list[str] = []
+    skipped: list[str] = []
+    skip = list(incident.skip_roles)
+    index = incident.next_rung
+    force = at_once
+    while (due := rung_due_at(incident, index)) is not None and (due <= now or force):
+        rungs.append(index)
+        roles = []
+        for role in incident.rungs[index].roles:
+            if role in skip:
+                skip.remove(role)
+                skipped.append(role)
+            else:
+                roles.append(role)
+        found = _people_of(roles, min(due, now), now, index, rules, empty)
+        wanted.update(found)
+        force = bool(roles) and not found
+        index += 1
+    last_resort = force and index >= len(incident.rungs)
+    if last_resort:
+        wanted = _last_resort(incident, now, rules)
+    told = (*incident.told_roles, *(role for i in rungs for role in incident.rungs[i].roles if role not in skipped))
+    after = replace(incident, next_rung=index, told_roles=tuple(dict.fromkeys(told)), skip_roles=tuple(skip))
+    if rungs:
+        after = replace(after, last_rung_at=now)
+    after = page(after, wanted, now, rules, kind=kind)
+    return Climbed(after, tuple(rungs), tuple(wanted), tuple(empty), tuple(skipped), last_resort)
+
+
+def repeat_last(incident: Incident, now: int, rules: Rules) -> Climbed:
+    """Page the last rung again, and the last resort with it: the ladder is exhausted and nobody has answered."""
+    last = len(incident.rungs) - 1
+    empty: list[str] = []
+    due = min(now, (incident.last_rung_at or now) + incident.plan.ladder.repeat_last_ms)
+    wanted = _last_resort(incident, now, rules) | _people_of(incident.rungs[last].roles, due, now, last, rules, empty)
+    after = page(replace(incident, last_rung_at=now), wanted, now, rules, kind=PageKind.PAGE)
+    return Climbed(after, (last,), tuple(wanted), tuple(empty), (), last_resort=True)
+
+
+def _people_of(roles: Iterable[str], due_at: int, now: int, index: int, rules: Rules, empty: list[str]) -> dict[str, tuple[int, str, int]]:
+    """Map each person who holds one of the roles now, and can be paged at all, to (rung, role, due)."""
+    found: dict[str, tuple[int, str, int]] = {}
+    for role in roles:
+        people = [person for person in oncall.holders(role, now, rules) if rules.people[person].contacts]
+        if not people:
+            empty.append(role)
+        for person in people:
+            found.setdefault(person, (index, role, due_at))
+    return found
+
+
+def _last_resort(incident: Incident, now: int, rules: Rules) -> dict[str, tuple[int, str, int]]:
+    index = max(len(incident.rungs) - 1, 0)
+    found = _people_of(incident.plan.ladder.last_resort, now, now, index, rules, [])
+    if found:
+        return found
+    return {EMERGENCY_PERSON: (index, EMERGENCY_PERSON, now)} if rules.emergency.to else {}
+
+
+def page(
+    incident: Incident,
+    wanted: dict[str, tuple[int, str, int]] | Iterable[str],
+    now: int,
+    rules: Rules,
+    *,
+    kind: PageKind,
+) -> Incident:
+    """Add one step's pages: for every person (or person -> (rung, role, due)) one page per contact, each at its own `after`."""
+    asked = wanted if isinstance(wanted, dict) else {person: (None, "", now) for person in wanted}
+    if not asked:
+        return incident
+    step = incident.steps
+    pages = tuple(
+        Page(
+            id=f"{incident.id}.{step}.{person}.{index}",
+            kind=kind,
+            step=step,
+            rung=rung,
+            role=role,
+            person=person,
+            contact=index,
+            rung_due_at=due_at,
+            due_at=now + after_ms,
+        )
+        for person, (rung, role, due_at) in asked.items()
+        for index, after_ms in enumerate(_contact_delays(person, rules))
+    )
+    return replace(incident, steps=step + 1, pages=_trimmed(incident.pages) + pages)
+
+
+def _contact_delays(person: str, rules: Rules) -> tuple[int, ...]:
+    if person == EMERGENCY_PERSON:
+        return (0,) * len(rules.emergency.to)
+    found = rules.people.get(person)
+    return () if found is None else tuple(contact.after_ms for contact in found.contacts)
+
+
+def _trimmed(pages: tuple[Page, ...]) -> tuple[Page, ...]:
+    settled = [p.id for p in pages if p.status is not PageStatus.PENDING]
+    drop = frozenset(settled[: max(0, len(settled) - PAGES_KEPT_MAX)])
+    return tuple(p for p in pages if p.id not in drop) if drop else pages
+
+
+def cancel_pages(incident: Incident, now: int, why: str) -> Incident:
+    """Nobody needs the unsent pages any more."""
+    if not any(p.status is PageStatus.PENDING for p in incident.pages):
+        return incident
+    pages = tuple(
+        replace(p, status=PageStatus.CANCELLED, settled_at=now, reason=why) if p.status is PageStatus.PENDING else p for p in incident.pages
+    )
+    return replace(incident, pages=pages)
+
+
+def with_page(incident: Incident, changed: Page) -> Incident:
+    """Put a page in the place of the one with its id."""
+    return replace(incident, pages=tuple(changed if p.id == changed.id else p for p in incident.pages))
+
+
+def backoff_ms(page_id: str, attempts: int) -> int:
+    """Return how long to wait before the next attempt: doubling from one second to a minute, spread by a quarter.
+
+    The spread comes from the page's id, so that the same history gives the same instants.
+    """
+    base = min(1_000 << min(attempts - 1, 10), BACKOFF_MAX_MS)
+    return base - base * (zlib.crc32(f"{page_id}/{attempts}".encode()) % 256) // 1024
+
+
+def is_failing(page: Page, now: int) -> bool:
+    """Whether a page has been tried so often or so long in vain that somebody else must hear of it."""
+    if page.status is PageStatus.FAILED:
+        return True
+    return page.attempts >= FAILING_AFTER or (page.attempts > 0 and now - page.rung_due_at >= FAILING_AFTER_MS)
+
+
+def fall_back(incident: Incident, failing: Page, now: int) -> tuple[Incident, bool]:
+    """Bring the person's next contact forward; return the incident and whether the whole step reaches nobody.
+
+    The step reaches nobody when no page of it was sent and none is left that might still be.
+    """
+    step = [p for p in incident.pages if p.step == failing.step]
+    untried = [p for p in step if p.person == failing.person and p.status is PageStatus.PENDING and p.attempts == 0]
+    if untried:
+        first = min(untried, key=lambda p: p.contact)
+        if first.due_at > now:
+            incident = with_page(incident, replace(first, due_at=now))
+        return incident, False
+    hopeful = any(p.status is PageStatus.SENT or (p.status is PageStatus.PENDING and not is_failing(p, now)) for p in step)
+    return incident, not hopeful
+
+
+def next_rung_words(incident: Incident) -> tuple[Rung, int] | None:
+    """Return the next rung that will be paged and when, None when the ladder is held or exhausted."""
+    found = agenda(incident)
+    due = rung_due_at(incident, incident.next_rung)
+    if found is None or found[1] is not Due.RUNG or due is None:
+        return None
+    return incident.rungs[incident.next_rung], due

@@ -1,0 +1,214 @@
+"""The rules of alert_rules.yaml as one frozen value, and the questions that are asked of it.
+
+Owns: which severity, service and group an alert has. Does not read files (`tocsin/runtime/rulesfile.py` does) and does not know who is on
+duty at an instant (`oncall.py` does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tocsin.policy.matchers import Matcher, MatchOp, matches_all
+from tocsin.policy.model import Ladder, Plan
+
+GROUP_BY_ALL = "..."
+"""In `group_by`: every label, so that each alert is an incident of its own."""
+
+DEFAULT_SEVERITY = 3
+
+EMERGENCY_PERSON = "emergency"
+"""Stands for the emergency contacts where a page needs a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeverityRule:
+    """Alerts that match have this level; the first rule that matches wins."""
+
+    level: int
+    matchers: tuple[Matcher, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who owns what: the alerts that belong to it, how they fold into incidents, and the plan those incidents follow."""
+
+    name: str
+    matchers: tuple[Matcher, ...]
+    group_by: tuple[str, ...]
+    plan: Plan
+    depends_on: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """A way to reach a person: address and how long after its rung it is tried."""
+
+    to: str
+    after_ms: int = 0
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who can be paged, with contacts in the order in which they are tried."""
+
+    key: str
+    name: str
+    locale: str
+    time_zone: str
+    contacts: tuple[Contact, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """People taking turns: `every_days` at a wall-clock time, counted from `starts` (local date and time in the schedule's zone)."""
+
+    rotation: tuple[str, ...]
+    every_days: int
+    starts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Who takes turns in a role; a later layer wins where it applies."""
+
+    name: str
+    time_zone: str
+    layers: tuple[Layer, ...]
+    holidays: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A duty on the ladder, held by people or by whoever a schedule names."""
+
+    name: str
+    people: tuple[str, ...] = ()
+    schedule: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Integration:
+    """A keyed source of alerts. Only the key's SHA-256 is kept."""
+
+    name: str
+    key_sha256: str = field(repr=False)
+    stale_after_ms: int = 24 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class InhibitRule:
+    """Targets are quiet while a source with equal values for `equal` fires."""
+
+    source: tuple[Matcher, ...]
+    target: tuple[Matcher, ...]
+    equal: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MailAccount:
+    """The account that sends mail: an SMTP URL (with the password, so never shown) and the sender's address."""
+
+    smtp: str = field(repr=False)
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emergency:
+    """Contacts that are told when the store has been away for `after_ms`."""
+
+    after_ms: int = 60_000
+    to: tuple[str, ...] = ()
+
+
+class ServiceTable:
+    """Finds the first service whose matchers all hold, without trying every service.
+
+    Services with an equality matcher are found by that label's value; the others are tried in order. A thousand services cost a look-up per
+    indexed label name.
+    """
+
+    __slots__ = ("_by_value", "_labels", "_others", "_services")
+
+    def __init__(self, services: tuple[Service, ...]) -> None:
+        self._services = services
+        by_value: dict[tuple[str, str], list[int]] = {}
+        others: list[int] = []
+        for index, service in enumerate(services):
+            equal = next((m for m in service.matchers if m.op is MatchOp.EQUAL and m.value), None)
+            if equal is None:
+                others.append(index)
+            else:
+                by_value.setdefault((equal.name, equal.value), []).append(index)
+        self._by_value = by_value
+        self._labels = tuple(sorted({name for name, _ in by_value}))
+        self._others = tuple(others)
+
+    def find(self, labels: Mapping[str, str]) -> Service | None:
+        """Return the first service in the order of the file that the labels belong to."""
+        candidates: list[int] = []
+        for name in self._labels:
+            value = labels.get(name)
+            if value is not None:
+                candidates += self._by_value.get((name, value), ())
+        candidates.sort()
+        best = next((i for i in candidates if matches_all(self._services[i].matchers, labels)), None)
+        for index in self._others:
+            if best is not None and index > best:
+                break
+            if matches_all(self._services[index].matchers, labels):
+                best = index
+                break
+        return None if best is None else self._services[best]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that alert_rules.yaml says, checked. `version` is 0 until it is published to the store."""
+
+    version: int
+    severities: tuple[SeverityRule, ...]
+    services: tuple[Service, ...]
+    ladders: Mapping[str, Ladder]
+    roles: Mapping[str, Role]
+    schedules: Mapping[str, Schedule]
+    people: Mapping[str, Person]
+    integrations: tuple[Integration, ...]
+    inhibit: tuple[InhibitRule, ...]
+    emergency: Emergency
+    mail: MailAccount | None = None
+    table: ServiceTable = field(default_factory=lambda: ServiceTable(()), compare=False, repr=False)
+
+    def severity_of(self, labels: Mapping[str, str]) -> int:
+        """Return the level 1 to 4 of an alert: the first rule that matches, else 3."""
+        for rule in self.severities:
+            if matches_all(rule.matchers, labels):
+                return rule.level
+        return DEFAULT_SEVERITY
+
+    def service_of(self, labels: Mapping[str, str]) -> Service:
+        """Return the service that an alert belongs to; the last one of a checked file matches everything."""
+        found = self.table.find(labels)
+        return self.services[-1] if found is None else found
+
+    def service_named(self, name: str) -> Service | None:
+        """Return the service of that name."""
+        return next((service for service in self.services if service.name == name), None)
+
+
+def group_key(service: Service, labels: Mapping[str, str]) -> str:
+    """Return the grouping key: alerts of one service that agree on its `group_by` labels fold into one incident.
+
+    Used by ingest (to pick the shard) and by the correlator (to pick the incident), so that they cannot disagree. Absent labels count as
+    empty. Values are framed by their length, so that no text can imitate
+    another key.
+    """
+    names = service.group_by
+    if names == (GROUP_BY_ALL,):
+        names = tuple(sorted(labels))
+    parts = [service.name]
+    for name in names:
+        value = labels.get(name, "")
+        parts.append(f"{name}={len(value)}:{value}")
+    return "|".join(parts)
