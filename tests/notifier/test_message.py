@@ -1,0 +1,286 @@
+"""The words of a page."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from notifier.message import (
+    ONE_LINE_CHARACTERS_MAX,
+    SUBJECT_CHARACTERS_MAX,
+    IncidentView,
+    PageMessage,
+    RungView,
+    clean,
+    cut,
+    html,
+    one_line,
+    page_body,
+    plain_text,
+    subject,
+)
+from tocsin.policy.model import PageKind
+
+OPENED_AT = 1_795_370_047_000  # 2026-11-22T17:54:07Z, 02:54:07 the next day in Seoul
+
+PAYMENTS = IncidentView(
+    id="INC-42",
+    title="errors 38%",
+    severity=1,
+    service="payments",
+    state="open",
+    opened_at=OPENED_AT,
+    firing=3,
+    resolved=1,
+    labels={"alertname": "Errors", "cluster": "a"},
+    url="https://tocsin.example.com/incidents/INC-42",
+    runbook="https://runbooks.example.com/payments",
+)
+SEARCH = replace(PAYMENTS, id="INC-43", title="slow", severity=2, service="search", labels={}, url="")
+PAGE = PageMessage(
+    page_id="INC-42.1.kim.0",
+    kind=PageKind.PAGE,
+    attempt=1,
+    incident=PAYMENTS,
+    others=(),
+    rung=RungView(after="30m", role="customer-service-engineer", index=1),
+    person="kim",
+    person_name="김민수",
+    time_zone="Asia/Seoul",
+    locale="ko",
+    late_by_s=0.2,
+    told=("Park", "Lee"),
+    next_line="technical-support-lead at 03:54 KST",
+    acknowledge_url="https://tocsin.example.com/a/TOKEN",
+)
+HOSTILE = "x\r\nBcc: all@example.com\x1b[2J\u202egnp\u2066\ud800<script>{0.__class__}{{7*7}}%s &amp;"
+
+
+def test_the_json_is_that_of_the_contract() -> None:
+    assert page_body(PAGE) == {
+        "version": 1,
+        "page_id": "INC-42.1.kim.0",
+        "kind": "page",
+        "attempt": 1,
+        "incident": {
+            "id": "INC-42",
+            "title": "errors 38%",
+            "severity": 1,
+            "service": "payments",
+            "state": "open",
+            "opened_at": "2026-11-22T17:54:07.000Z",
+            "alerts": {"firing": 3, "resolved": 1},
+            "labels": {"alertname": "Errors", "cluster": "a"},
+            "url": "https://tocsin.example.com/incidents/INC-42",
+        },
+        "rung": {"after": "30m", "role": "customer-service-engineer", "index": 1},
+        "person": "kim",
+        "late_by_s": 0.2,
+        "text": "S1 INC-42 payments: errors 38%, since 23 Nov 02:54 KST",
+        "acknowledge_url": "https://tocsin.example.com/a/TOKEN",
+    }
+
+
+def test_incidents_that_fall_due_together_are_all_named() -> None:
+    together = replace(PAGE, others=(PAYMENTS, SEARCH))
+    body = page_body(together)
+    incidents = body["incidents"]
+    assert isinstance(incidents, list)
+    assert [incident["id"] for incident in incidents] == ["INC-42", "INC-43"]
+    assert one_line(together) == "S1 INC-42 payments: errors 38%, since 23 Nov 02:54 KST, and 1 more"
+    assert subject(together) == "[S1] payments: errors 38% (INC-42) and 1 more"
+    assert "S2 INC-43: search: slow, since 23 Nov 02:54 KST" in plain_text(together)
+
+
+def test_a_page_that_no_rung_asked_for_has_none() -> None:
+    assert page_body(replace(PAGE, rung=None))["rung"] is None
+    assert "Paged: 김민수\n" in plain_text(replace(PAGE, rung=None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "begins"),
+    [
+        (PageKind.PAGE, "open", "S1 INC-42 "),
+        (PageKind.REMINDER, "open", "Still: S1 INC-42 "),
+        (PageKind.REMINDER, "acknowledged", "Still on it? S1 INC-42 "),
+        (PageKind.REOPENED, "open", "Reopened: S1 INC-42 "),
+        (PageKind.RESOLVED, "resolved", "Resolved: S1 INC-42 "),
+        (PageKind.TEST, "open", "Test: S1 INC-42 "),
+        (PageKind.EMERGENCY, "open", "EMERGENCY: S1 INC-42 "),
+    ],
+)
+def test_a_page_says_of_what_kind_it_is(kind: PageKind, state: str, begins: str) -> None:
+    message = replace(PAGE, kind=kind, incident=replace(PAYMENTS, state=state))
+    assert one_line(message).startswith(begins)
+    assert plain_text(message).startswith(begins)
+
+
+def test_every_kind_of_page_has_words() -> None:
+    for kind in PageKind:
+        assert one_line(replace(PAGE, kind=kind))
+
+
+def test_what_is_over_was_opened_then() -> None:
+    assert one_line(replace(PAGE, incident=replace(PAYMENTS, state="resolved"))).endswith(", opened 23 Nov 02:54 KST")
+
+
+@pytest.mark.parametrize(
+    ("late_by_s", "says"),
+    [
+        (4.9, None),
+        (5.0, "5 s late"),
+        (59.9, "59 s late"),
+        (754, "12 min late"),
+        (3600, "1 h late"),
+        (7500, "2 h 5 min late"),
+        (90_000, "1 d 1 h late"),
+        (86_460, "1 d late"),
+    ],
+)
+def test_a_late_page_says_how_late_it_is(late_by_s: float, says: str | None) -> None:
+    line = one_line(replace(PAGE, late_by_s=late_by_s))
+    assert line.endswith(", " + says) if says else "late" not in line
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "shown"),
+    [
+        ("Asia/Seoul", "23 Nov 02:54 KST"),
+        ("Europe/Berlin", "22 Nov 18:54 CET"),
+        ("America/Sao_Paulo", "22 Nov 14:54 UTC-03"),
+        ("UTC", "22 Nov 17:54 UTC"),
+        ("Mars/Olympus", "22 Nov 17:54 UTC"),
+        ("../etc/passwd", "22 Nov 17:54 UTC"),
+        ("", "22 Nov 17:54 UTC"),
+    ],
+)
+def test_times_are_the_readers_and_name_the_zone(time_zone: str, shown: str) -> None:
+    assert one_line(replace(PAGE, time_zone=time_zone)).endswith("since " + shown)
+
+
+def test_a_mail_names_the_zone_in_full() -> None:
+    assert "Since: Mon 23 Nov 2026 02:54:07 KST (Asia/Seoul)\n" in plain_text(PAGE)
+    assert "Since: Sun 22 Nov 2026 17:54:07 UTC\n" in plain_text(replace(PAGE, time_zone="UTC"))
+
+
+def test_a_mail_says_who_was_told_what_comes_next_and_how_to_take_it() -> None:
+    text = plain_text(PAGE)
+    assert text.splitlines()[0] == one_line(PAGE)
+    for line in (
+        "Acknowledge: https://tocsin.example.com/a/TOKEN",
+        "Incident: INC-42, severity 1, open",
+        "Alerts: 3 firing, 1 resolved",
+        "Paged: 김민수 as customer-service-engineer, rung 2 of the ladder (after 30m)",
+        "Also told: Park, Lee",
+        "Next: technical-support-lead at 03:54 KST",
+        "Runbook: https://runbooks.example.com/payments",
+        "Open: https://tocsin.example.com/incidents/INC-42",
+        "  cluster: a",
+        "Page INC-42.1.kim.0",
+    ):
+        assert line in text.splitlines()
+
+
+def test_a_second_attempt_says_that_it_is_the_same_page() -> None:
+    assert "Page INC-42.1.kim.0, attempt 2 of the same page\n" in plain_text(replace(PAGE, attempt=2))
+
+
+def test_without_a_link_no_button_is_drawn() -> None:
+    bare = replace(PAGE, acknowledge_url="")
+    assert "Acknowledge" not in plain_text(bare)
+    assert "Acknowledge" not in html(bare)
+
+
+def test_the_subject_carries_severity_service_title_and_number() -> None:
+    assert subject(PAGE) == "[S1] payments: errors 38% (INC-42)"
+    assert subject(replace(PAGE, kind=PageKind.RESOLVED)) == "Resolved: [S1] payments: errors 38% (INC-42)"
+
+
+@given(
+    title=st.text(max_size=400),
+    service=st.text(max_size=200),
+    kind=st.sampled_from(PageKind),
+    late_by_s=st.floats(0, 1e7),
+    several=st.booleans(),
+)
+def test_one_line_and_subject_keep_their_limits_and_the_number(
+    title: str, service: str, kind: PageKind, late_by_s: float, several: bool
+) -> None:
+    incident = replace(PAYMENTS, id="INC-4294967296", title=title, service=service)
+    message = replace(PAGE, kind=kind, incident=incident, late_by_s=late_by_s, others=(incident, SEARCH) * 50 if several else ())
+    line, mail_subject = one_line(message), subject(message)
+    assert len(line) <= ONE_LINE_CHARACTERS_MAX
+    assert len(mail_subject) <= SUBJECT_CHARACTERS_MAX
+    assert "S1 INC-4294967296" in line
+    assert ", since 23 Nov 02:54 KST" in line
+    assert "(INC-4294967296)" in mail_subject
+    assert (line, mail_subject) == (clean(line), clean(mail_subject))
+    json.dumps(page_body(message), ensure_ascii=False).encode()
+
+
+def test_a_title_too_long_ends_in_an_ellipsis_before_the_time() -> None:
+    line = one_line(replace(PAGE, incident=replace(PAYMENTS, title="error " * 100)))
+    assert len(line) == ONE_LINE_CHARACTERS_MAX
+    assert line.endswith(" error e…, since 23 Nov 02:54 KST")
+
+
+def test_a_cut_parts_no_letter_from_its_accent_and_no_emoji() -> None:
+    assert cut("abcdefgh", 4) == "abc…"
+    assert cut("abc", 3) == "abc"
+    assert cut("abe\u0301d", 4) == "ab…"
+    assert cut("ab\U0001f469\u200d\U0001f4bbcd", 5) == "ab…"
+    assert cut("\u0301" * 9, 3) == "…"
+
+
+def test_hostile_text_loses_what_cannot_be_seen() -> None:
+    assert clean(HOSTILE) == "x Bcc: all@example.com[2Jgnp<script>{0.__class__}{{7*7}}%s &amp;"
+    assert clean("a\u2028b\u2029c\u200bd\ufeff") == "a b cd"
+    assert clean("क्\u200dष") == "क्\u200dष"
+    assert clean("") == ""
+
+
+def test_hostile_text_stays_text_everywhere() -> None:
+    incident = replace(PAYMENTS, title=HOSTILE, service=HOSTILE, labels={HOSTILE: HOSTILE}, runbook="javascript:alert(1)")
+    message = replace(PAGE, incident=incident, others=(incident, incident), person_name=HOSTILE, told=(HOSTILE,))
+    for text in (one_line(message), subject(message), plain_text(message), html(message)):
+        assert not {"\r", "\x1b", "\u202e", "\u2066", "\ud800"} & set(text)
+        assert "{0.__class__}{{7" in text
+    assert "\n" not in one_line(message) + subject(message)
+    assert "<script>" not in html(message)
+    assert "&lt;script&gt;" in html(message)
+    assert "&amp;amp;" in html(message)
+    assert 'href="javascript:' not in html(message)
+    body = json.dumps(page_body(message), ensure_ascii=False).encode()
+    assert b"\\u001b" not in body
+
+
+def test_an_attribute_cannot_be_broken_out_of() -> None:
+    incident = replace(PAYMENTS, url='https://example.com/"onclick="alert(1)')
+    assert '"onclick="' not in html(replace(PAGE, incident=incident))
+
+
+def test_many_labels_are_counted_rather_than_shown() -> None:
+    many = replace(PAGE, incident=replace(PAYMENTS, labels={f"label_{n:02}": "v" * 5000 for n in range(40)}))
+    text = plain_text(many)
+    assert "  label_29: " in text
+    assert "label_30" not in text
+    assert "  …: and 10 more" in text
+    assert max(map(len, text.splitlines())) < 300
+
+
+def test_many_incidents_are_all_in_the_json_and_counted_in_a_mail() -> None:
+    storm = replace(PAGE, others=tuple(replace(SEARCH, id=f"INC-{n}") for n in range(100, 170)))
+    incidents = page_body(storm)["incidents"]
+    assert isinstance(incidents, list)
+    assert len(incidents) == 70
+    text = plain_text(storm)
+    assert "  S2 INC-149: " in text
+    assert "INC-150" not in text
+    assert "  …: and 20 more" in text
+
+
+def test_a_long_link_is_never_cut() -> None:
+    url = "https://runbooks.example.com/" + "p" * 500
+    assert f'href="{url}"' in html(replace(PAGE, incident=replace(PAYMENTS, runbook=url)))
