@@ -185,7 +185,7 @@ def page(
     kind: PageKind,
 ) -> Incident:
     """Add one step's pages: for every person (or person -> (rung, role, due)) one page per contact, each at its own `after`."""
-    asked = wanted if isinstance(wanted, dict) else {person: (None, "", now) for person in wanted}
+    asked = wanted if isinstance(wanted, dict) else dict.fromkeys(wanted, (None, "", now))
     if not asked:
         return incident
     step = incident.steps

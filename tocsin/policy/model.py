@@ -75,8 +75,8 @@ class PageStatus(enum.StrEnum):
 class Page:
     """One message to one person for one rung, over one of the person's contacts.
 
-    `id` is `INC-<number>.<step>.<person>.<contact>` and the same on every attempt. `rung` is the index in the ladder, None for pages that no
-    rung asked for (a reminder, an assignment). `rung_due_at` is when the person should have heard of it: lateness is measured from there.
+    `id` is `INC-<number>.<step>.<person>.<contact>` and the same on every attempt. `rung` is the index in the ladder, None for pages that
+    no rung asked for (a reminder, an assignment). `rung_due_at` is when the person should have heard of it: lateness counts from there.
     `due_at` is when the next attempt may begin.
     """
 

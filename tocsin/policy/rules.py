@@ -6,6 +6,7 @@ duty at an instant (`oncall.py` does).
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -212,3 +213,18 @@ def group_key(service: Service, labels: Mapping[str, str]) -> str:
         value = labels.get(name, "")
         parts.append(f"{name}={len(value)}:{value}")
     return "|".join(parts)
+
+
+def shard_of_group(key: str, shards: int) -> int:
+    """Return the shard that a grouping key's incident lives in."""
+    return zlib.crc32(key.encode("utf-8", "replace")) % shards
+
+
+def shard_of_number(number: int, shards: int) -> int:
+    """Return the shard that an incident's number belongs to."""
+    return (number - 1) % shards
+
+
+def incident_number(seq: int, shard: int, shards: int) -> int:
+    """Return the number of a shard's incident number `seq` (from 0): unique over the shards, never reused."""
+    return seq * shards + shard + 1

@@ -1,0 +1,89 @@
+"""Hears that something changed: the subscription to the store's channels.
+
+A message only says "look now"; the truth is in the store. After a lost connection everything may have changed, and `on_gap` says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+from redis.asyncio import Redis
+
+from tocsin.store import keys
+from tocsin.store.wire import StoreAway, answering
+
+RETRY_S = 0.5
+"""Pause before subscribing again."""
+
+SILENCE_S = 30.0
+"""How long to listen before making sure, by a ping, that the connection still lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Incidents of a shard that somebody committed: number -> version."""
+
+    shard: int
+    origin: str
+    versions: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesPublished:
+    """New rules are in force."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeRung:
+    """Ingest has appended."""
+
+
+Message = Changed | RulesPublished | IntakeRung
+
+
+class Bell:
+    """Listens until cancelled and hands every message to `on_message`; `on_gap` is called whenever messages may have been missed."""
+
+    def __init__(self, client: Redis, *, intake: bool, on_message: Callable[[Message], None], on_gap: Callable[[], None]) -> None:
+        self._client = client
+        self._channels = [keys.CHANGES, keys.INTAKE_BELL] if intake else [keys.CHANGES]
+        self._on_message = on_message
+        self._on_gap = on_gap
+
+    async def run(self) -> None:
+        """Listen for ever, over any number of connections."""
+        while True:
+            try:
+                await self._listen()
+            except StoreAway:
+                await asyncio.sleep(RETRY_S)
+
+    async def _listen(self) -> None:
+        subscription = self._client.pubsub(ignore_subscribe_messages=True)
+        try:
+            with answering():
+                await subscription.subscribe(*self._channels)
+                self._on_gap()
+                while True:
+                    message = await subscription.get_message(timeout=SILENCE_S)
+                    if message is None:
+                        await subscription.ping()
+                    elif message["type"] == "message":
+                        self._on_message(read_message(message["channel"], message["data"]))
+        finally:
+            await subscription.aclose()  # type: ignore[no-untyped-call]
+
+
+def read_message(channel: bytes, data: bytes) -> Message:
+    """Return what a message on a channel says."""
+    if channel == keys.INTAKE_BELL.encode():
+        return IntakeRung()
+    found = orjson.loads(data)
+    if "rules" in found:
+        return RulesPublished(found["rules"])
+    return Changed(found["shard"], found["origin"], dict(found["incidents"]))

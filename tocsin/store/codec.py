@@ -1,0 +1,116 @@
+"""Incidents, alerts and history as bytes. The dataclass is the definition; a version number stands in front of each document.
+
+Reading accepts documents of this version only: an unknown version raises `UnknownVersion` and is left alone by its reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+
+import orjson
+from pydantic import TypeAdapter
+
+from tocsin.policy.incident import Decision
+from tocsin.policy.model import Alert, AlertStatus, HistoryEntry, Incident, Plan
+
+VERSION = 1
+
+_INCIDENT = TypeAdapter(Incident)
+_FIELDS = tuple(field.name for field in fields(Incident))
+_PREFIX = b'{"v":%d,' % VERSION
+
+
+class UnknownVersion(Exception):
+    """The document was written by another version of Tocsin."""
+
+
+class IncidentReader:
+    """Reads incidents; equal plans become one object, since thousands of incidents share a ladder."""
+
+    def __init__(self) -> None:
+        self._plans: dict[Plan, Plan] = {}
+
+    def read(self, document: bytes) -> Incident:
+        """Return the incident of a document.
+
+        Raises UnknownVersion, and pydantic's ValidationError when the document is damaged.
+        """
+        if not document.startswith(_PREFIX):
+            raise UnknownVersion(document[:16].decode(errors="replace"))
+        return self._interned(_INCIDENT.validate_json(document))
+
+    def replay(self, entries: Iterable[Mapping[str, object]]) -> Incident:
+        """Return the incident that history entries (oldest first, as `orjson.loads` gives them) add up to."""
+        document: dict[str, object] = {}
+        for entry in entries:
+            changes = entry["changes"]
+            assert isinstance(changes, dict)
+            document |= changes
+        return self._interned(_INCIDENT.validate_json(orjson.dumps(document)))
+
+    def _interned(self, incident: Incident) -> Incident:
+        plan = self._plans.setdefault(incident.plan, incident.plan)
+        return incident if plan is incident.plan else replace(incident, plan=plan)
+
+
+def incident_document(incident: Incident) -> bytes:
+    """Return the incident as the store keeps it."""
+    return _PREFIX + orjson.dumps(incident)[1:]
+
+
+def incident_fields(incident: Incident) -> dict[str, object]:
+    """Return the incident's fields as JSON values, as the API's serialiser wants them."""
+    loaded = orjson.loads(orjson.dumps(incident))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def history_entry(decision: Decision) -> HistoryEntry:
+    """Return the record of a decision that changed an incident: its changes are the fields that differ."""
+    before, after = decision.before, decision.incident
+    if before is None:
+        changes = {name: getattr(after, name) for name in _FIELDS}
+    else:
+        changes = {name: new for name in _FIELDS if (new := getattr(after, name)) is not (old := getattr(before, name)) and new != old}
+    return HistoryEntry(
+        incident=after.number,
+        version=after.version,
+        at=after.changed_at,
+        actor=decision.actor,
+        event=decision.event,
+        reason=decision.reason,
+        inputs=decision.inputs,
+        changes=changes,
+    )
+
+
+def history_payload(decision: Decision) -> bytes:
+    """Return the record of a decision as the history stream keeps it."""
+    return orjson.dumps(history_entry(decision))
+
+
+def alert_body(alert: Alert) -> bytes:
+    """Return what two reports of one alert have in common while nothing changed: everything but how long it is good for."""
+    return orjson.dumps(
+        (alert.integration, alert.status, alert.starts_at, alert.labels, alert.annotations, alert.generator_url),
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def alert_record(ends_at: int, body: bytes) -> bytes:
+    """Return the record of an alert: `ends_at` in front of the body, so that a repeat is recognised without parsing."""
+    return b"%d %b" % (ends_at, body)
+
+
+def split_alert_record(record: bytes) -> tuple[int, bytes]:
+    """Return `ends_at` and the body of a record."""
+    ends_at, _, body = record.partition(b" ")
+    return int(ends_at), body
+
+
+def read_alert(key: str, record: bytes) -> Alert:
+    """Return the alert of a record."""
+    ends_at, body = split_alert_record(record)
+    integration, status, starts_at, labels, annotations, generator_url = orjson.loads(body)
+    return Alert(key, integration, AlertStatus(status), labels, annotations, starts_at, ends_at, generator_url)

@@ -1,0 +1,19 @@
+#!lua flags=allow-oom
+-- Makes the caller the holder of a role; for the role that claims work, what the last holder had claimed is due again.
+--
+-- KEYS  1 meta  2 claims  3 timers  4 outbox
+-- ARGV  fence field, '1' to take up claims or ''
+-- Returns the new fence.
+local fence = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+if ARGV[2] ~= '' then
+  local claims = redis.call('HGETALL', KEYS[2])
+  for i = 1, #claims, 2 do
+    local set = KEYS[3]
+    if string.match(claims[i], '%D') then
+      set = KEYS[4]
+    end
+    redis.call('ZADD', set, 'XX', claims[i + 1], claims[i])
+  end
+  redis.call('DEL', KEYS[2])
+end
+return fence

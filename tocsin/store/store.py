@@ -1,0 +1,356 @@
+"""The store as the roles see it: append, commit, claim, begin, load. No policy: it writes what was decided.
+
+Every call has the client's time limit and may raise `StoreAway`; its caller treats that as "unknown" and repeats, because every write here
+may be repeated: a commit is guarded by versions and cursor, a claim comes back by itself, an append is recognised by what it holds.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import orjson
+from redis.asyncio import Redis
+
+from tocsin.policy.model import Incident
+from tocsin.policy.rules import shard_of_number
+from tocsin.store import codec, keys
+from tocsin.store.commit import Commit, Holder, commit_arguments
+from tocsin.store.wire import Answer, Argument, Command, Script, StoreAway, StoreFull, Wire
+
+__all__ = ["Store", "StoreAway", "StoreFull"]
+
+SCHEMA = 1
+
+CLAIMING_ROLE = "notifier"
+"""The one role that claims timers and pages."""
+
+DEAD_LETTERS_MAX = 10_000
+"""Dead letters kept; the oldest go first, which the metric of dead letters makes visible."""
+
+
+class Fenced(Exception):
+    """Another process has taken over this role: this one must stop at once."""
+
+
+class LayoutMismatch(Exception):
+    """The store was laid out by another version or with another number of shards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Everything was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """Nothing was written: these incidents have changed since they were read."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CursorMoved:
+    """Nothing was written: the intake cursor stands elsewhere."""
+
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeqMoved:
+    """Nothing was written: other incidents were numbered meanwhile."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTaken:
+    """Nothing was written: another incident holds these grouping keys."""
+
+    group_keys: tuple[str, ...]
+
+
+CommitResult = Committed | Stale | CursorMoved | SeqMoved | GroupTaken
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One intake entry: its stream id, the integration-independent pairs of alert key and record, and when ingest took it (ms UTC)."""
+
+    id: str
+    received_at: int
+    alerts: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Something due: its member (a number or a page id), when it was due, until when it is ours, and its incident."""
+
+    member: str
+    due_at: int
+    until: int
+    incident: Incident
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRules:
+    """The rules in force, as text."""
+
+    version: int
+    text: str
+    file_name: str
+
+
+class Store:
+    """One connection pool to one store. Roles that must not disturb each other have one each."""
+
+    def __init__(self, client: Redis, *, shards: int, origin: str = "") -> None:
+        self._wire = Wire(client)
+        self._commit, self._claiming, self._begin = map(Script, ("commit", "claim", "begin"))
+        self._take_over, self._publish = map(Script, ("take_over", "publish_rules"))
+        self._reader = codec.IncidentReader()
+        self.shards = shards
+        self.origin = origin
+        self.at = tuple(keys.ShardKeys(shard) for shard in range(shards))
+
+    @property
+    def client(self) -> Redis:
+        """The client itself, for the start-up checks."""
+        return self._wire.client
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._wire.client.aclose()
+
+    # --- start-up ------------------------------------------------------------------------------------------------------------------
+
+    async def ensure_layout(self) -> None:
+        """Write the layout of a new store, or check that of an old one. Raises LayoutMismatch."""
+        await self._wire.call("HSETNX", keys.LAYOUT, "shards", self.shards)
+        await self._wire.call("HSETNX", keys.LAYOUT, "schema", SCHEMA)
+        found = _pairs(await self._wire.call("HGETALL", keys.LAYOUT))
+        shards, schema = int(found[b"shards"]), int(found[b"schema"])
+        if (shards, schema) != (self.shards, SCHEMA):
+            raise LayoutMismatch(
+                f"the store is laid out for {shards} shards in schema {schema}, this process for {self.shards} shards in schema {SCHEMA}"
+            )
+
+    async def take_over(self, role: str) -> tuple[Holder, ...]:
+        """Become the holder of a role on every shard; whoever held it is refused from now on, and what it had claimed is due again."""
+        holders = []
+        for at in self.at:
+            names = [at.meta, at.claims, at.timers, at.outbox]
+            fence = await self._wire.run(self._take_over, names, [Holder(role, 0).field, "1" if role == CLAIMING_ROLE else ""])
+            holders.append(Holder(role, int(fence)))
+        return tuple(holders)
+
+    async def clock_floor(self) -> int:
+        """Return the latest instant (ms UTC) that any shard has seen: time must not run backwards from there."""
+        found = await self._wire.call_many([("HGET", at.meta, "clock") for at in self.at])
+        return max((int(value) for value in found if value), default=0)
+
+    # --- intake --------------------------------------------------------------------------------------------------------------------
+
+    async def append(self, entries: Sequence[tuple[int, Sequence[Argument]]]) -> dict[int, int]:
+        """Append entries (shard, fields) durably, in one write; return how many entries each of those shards now holds.
+
+        Raises StoreAway and StoreFull; then none, some or all may have been written.
+        """
+        commands: list[Command] = [("XADD", self.at[shard].intake, "*", *fields) for shard, fields in entries]
+        shards = sorted({shard for shard, _ in entries})
+        commands += [("XLEN", self.at[shard].intake) for shard in shards]
+        commands.append(("PUBLISH", keys.INTAKE_BELL, "1"))
+        answers = await self._wire.call_many(commands)
+        lengths = answers[len(entries) : len(entries) + len(shards)]
+        return {shard: int(length) for shard, length in zip(shards, lengths, strict=True)}
+
+    async def backlog(self) -> int:
+        """Return how many intake entries wait in all shards."""
+        return sum(await self._wire.call_many([("XLEN", at.intake) for at in self.at]))
+
+    async def read_intake(self, after: Sequence[str], count_max: int) -> list[list[Entry]]:
+        """Return, for each shard, up to `count_max` entries behind its cursor, oldest first."""
+        commands = [("XRANGE", at.intake, f"({cursor}", "+", "COUNT", count_max) for at, cursor in zip(self.at, after, strict=True)]
+        answers = await self._wire.call_many(commands)
+        return [_entries(answer) for answer in answers]
+
+    async def add_dead_letter(self, integration: str, reason: str, raw: bytes, now: int) -> None:
+        """Keep what could not be read."""
+        fields: list[Argument] = ["integration", integration, "reason", reason, "raw", raw, "at", now]
+        await self._wire.call("XADD", keys.DEAD_LETTERS, "MAXLEN", "~", DEAD_LETTERS_MAX, "*", *fields)
+
+    # --- incidents -----------------------------------------------------------------------------------------------------------------
+
+    async def commit(self, commit: Commit) -> CommitResult:
+        """Write a batch of decisions, or nothing. Raises Fenced when another process holds the role."""
+        names, arguments = commit_arguments(commit)
+        answer = await self._wire.run(self._commit, names, arguments)
+        rest = [part.decode() for part in answer[1:]]
+        match answer[0]:
+            case b"OK":
+                return Committed()
+            case b"STALE":
+                return Stale(tuple(int(number) for number in rest))
+            case b"CURSOR":
+                return CursorMoved(rest[0])
+            case b"SEQ":
+                return SeqMoved(int(rest[0]))
+            case b"GROUP":
+                return GroupTaken(tuple(rest))
+            case _:
+                raise Fenced(commit.holder.role if commit.holder else "")
+
+    async def load(self, number: int) -> Incident | None:
+        """Return an incident, None when there is none of that number."""
+        return (await self.load_many([number])).get(number)
+
+    async def load_many(self, numbers: Iterable[int]) -> dict[int, Incident]:
+        """Return the incidents of these numbers that exist."""
+        by_shard: dict[int, list[int]] = {}
+        for number in numbers:
+            by_shard.setdefault(shard_of_number(number, self.shards), []).append(number)
+        answers = await self._wire.call_many([("HMGET", self.at[shard].incidents, *wanted) for shard, wanted in by_shard.items()])
+        documents = (document for answer in answers for document in answer if document is not None)
+        return {incident.number: incident for incident in map(self._reader.read, documents)}
+
+    async def scan_incidents(self, shard: int, *, count: int = 2_000) -> AsyncIterator[list[Incident]]:
+        """Yield all incidents of a shard in batches; one that changes meanwhile may come twice."""
+        cursor = b"0"
+        while True:
+            cursor, found = await self._wire.call("HSCAN", self.at[shard].incidents, cursor, "COUNT", count)
+        yield [self._reader.read(document) for document in found.values()]
+        if cursor == 0:
+            return
+
+    async def load_alerts(self, numbers: Sequence[int]) -> list[dict[str, bytes]]:
+        """Return, for each incident, its alerts: alert key -> record."""
+        names = [self.at[shard_of_number(number, self.shards)].alerts(number) for number in numbers]
+        answers = await self._wire.call_many([("HGETALL", name) for name in names])
+        return [{key.decode(): record for key, record in _pairs(answer).items()} for answer in answers]
+
+    async def versions(self, shard: int) -> dict[int, int]:
+        """Return the version of every incident of a shard."""
+        found = _pairs(await self._wire.call("HGETALL", self.at[shard].versions))
+        return {int(number): int(version) for number, version in found.items()}
+
+    async def groups(self, shard: int) -> dict[str, int]:
+        """Return the newest incident, not closed, of every grouping key of a shard."""
+        found = _pairs(await self._wire.call("HGETALL", self.at[shard].groups))
+        return {key.decode(): int(number) for key, number in found.items()}
+
+    async def cursor_and_seq(self, shard: int) -> tuple[str, int]:
+        """Return the intake cursor and the number of incidents numbered so far."""
+        cursor, seq = await self._wire.call("HMGET", self.at[shard].meta, "cursor", "seq")
+        return (cursor or b"0-0").decode(), int(seq or 0)
+
+    async def read_history(self, shard: int, after: str, count_max: int) -> list[tuple[str, bytes, bytes]]:
+        """Return (stream id, payload, chain hash) of up to `count_max` entries behind `after`, oldest first."""
+        found = await self._wire.call("XRANGE", self.at[shard].history, f"({after}", "+", "COUNT", count_max)
+        return [(entry_id.decode(), fields[1], fields[3]) for entry_id, fields in found]
+
+    # --- timers and pages ----------------------------------------------------------------------------------------------------------
+
+    async def claim_timers(self, shard: int, holder: Holder, now: int, lease_ms: int, most: int) -> list[Claimed]:
+        """Take due incidents until `now + lease_ms`. Raises Fenced."""
+        return await self._claim(self.at[shard].timers, shard, holder, now, lease_ms, most)
+
+    async def claim_pages(self, shard: int, holder: Holder, now: int, lease_ms: int, most: int) -> list[Claimed]:
+        """Take due pages until `now + lease_ms`. Raises Fenced."""
+        return await self._claim(self.at[shard].outbox, shard, holder, now, lease_ms, most)
+
+    async def _claim(self, key: str, shard: int, holder: Holder, now: int, lease_ms: int, most: int) -> list[Claimed]:
+        at = self.at[shard]
+        until = now + lease_ms
+        answer = await self._wire.run(
+            self._claiming, [key, at.incidents, at.meta, at.claims], [holder.field, holder.fence, now, until, most]
+        )
+        if answer[0] != b"OK":
+            raise Fenced(holder.role)
+        triples = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+        return [
+            Claimed(member.decode(), int(float(score)), until, self._reader.read(document))
+            for member, score, document in triples
+            if document is not None
+        ]
+
+    async def begin_pages(self, shard: int, holder: Holder, until: int, page_ids: Sequence[str]) -> list[int]:
+        """Ask, immediately before the provider is called, which pages may go out.
+
+        Returns for each page the attempts begun with this one whose outcome may have been a delivery, or 0: no longer wanted, or no longer
+        ours. Raises Fenced.
+        """
+        at = self.at[shard]
+        answer = await self._wire.run(self._begin, [at.outbox, at.begun, at.meta], [holder.field, holder.fence, until, *page_ids])
+        if answer[0] != b"OK":
+            raise Fenced(holder.role)
+        return [int(count) for count in answer[1:]]
+
+    async def next_due(self) -> int | None:
+        """Return the earliest due time (ms UTC) of all timers and pages."""
+        names = [name for at in self.at for name in (at.timers, at.outbox)]
+        answers = await self._wire.call_many([("ZRANGE", name, 0, 0, "WITHSCORES") for name in names])
+        return min((_score(answer) for answer in answers if answer), default=None)
+
+    async def overdue(self, before: int) -> int:
+        """Return how many timers were due before an instant (ms UTC) and have not been claimed."""
+        return sum(await self._wire.call_many([("ZCOUNT", at.timers, "-inf", before) for at in self.at]))
+
+    # --- what every shard must know ------------------------------------------------------------------------------------------------
+
+    async def publish_rules(self, text: str, file_name: str, now: int) -> int:
+        """Put rules in force (checked by the caller); return their version. The same text keeps its version."""
+        digest = sha256(text.encode()).hexdigest()
+        return int(await self._wire.run(self._publish, [keys.RULES], [digest, text, file_name, now, keys.CHANGES]))
+
+    async def published_rules(self) -> PublishedRules | None:
+        """Return the rules in force, None when none were published yet."""
+        version, text, name = await self._wire.call("HMGET", keys.RULES, "version", "text", "file_name")
+        return None if text is None else PublishedRules(int(version), text.decode(), name.decode())
+
+    async def beat(self, role: str, now: int) -> None:
+        """Say that a role works."""
+        await self._wire.call("HSET", keys.HEARTBEATS, role, now)
+
+    async def heartbeats(self) -> dict[str, int]:
+        """Return when each role last said that it works (ms UTC)."""
+        found = _pairs(await self._wire.call("HGETALL", keys.HEARTBEATS))
+        return {role.decode(): int(at) for role, at in found.items()}
+
+    async def put_token(self, token_sha256: str, record: Mapping[str, object]) -> None:
+        """Keep an API token's hash and what it may do."""
+        await self._wire.call("HSET", keys.TOKENS, token_sha256, orjson.dumps(record))
+
+    async def token(self, token_sha256: str) -> dict[str, object] | None:
+        """Return what an API token may do."""
+        found = await self._wire.call("HGET", keys.TOKENS, token_sha256)
+        return None if found is None else orjson.loads(found)
+
+    async def signing_key(self) -> str:
+        """Return the key that signs answer links; the first caller makes it."""
+        await self._wire.call("SETNX", keys.SIGNING_KEY, secrets.token_urlsafe(32))
+        found = await self._wire.call("GET", keys.SIGNING_KEY)
+        assert found is not None
+        return str(found.decode())
+
+    async def ping(self) -> None:
+        """Raise StoreAway unless the store answers and takes writes."""
+        await self._wire.call("PING")
+
+
+def _entries(answer: Answer) -> list[Entry]:
+    entries = []
+    for entry_id, fields in answer:
+        alerts = [(key.decode(), record) for key, record in zip(fields[2::2], fields[3::2], strict=True)]
+        entries.append(Entry(entry_id.decode(), int(fields[1]), alerts))
+    return entries
+
+
+def _pairs(answer: Answer) -> dict[bytes, bytes]:
+    return dict(zip(answer[::2], answer[1::2], strict=True))
+
+
+def _score(answer: Answer) -> int:
+    """Return the score of a one-member answer."""
+    return int(float(answer[1]))
