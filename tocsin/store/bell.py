@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
-from redis.asyncio import Redis
 
 from tocsin.store import keys
+from tocsin.store.connection import connect_blocking
 from tocsin.store.wire import StoreAway, answering
 
 RETRY_S = 0.5
@@ -49,19 +49,22 @@ Message = Changed | RulesPublished | IntakeRung
 class Bell:
     """Listens until cancelled and hands every message to `on_message`; `on_gap` is called whenever messages may have been missed."""
 
-    def __init__(self, client: Redis, *, intake: bool, on_message: Callable[[Message], None], on_gap: Callable[[], None]) -> None:
-        self._client = client
+    def __init__(self, url: str, *, intake: bool, on_message: Callable[[Message], None], on_gap: Callable[[], None]) -> None:
+        self._client = connect_blocking(url, max_connections=2)
         self._channels = [keys.CHANGES, keys.INTAKE_BELL] if intake else [keys.CHANGES]
         self._on_message = on_message
         self._on_gap = on_gap
 
     async def run(self) -> None:
         """Listen for ever, over any number of connections."""
-        while True:
-            try:
-                await self._listen()
-            except StoreAway:
-                await asyncio.sleep(RETRY_S)
+        try:
+            while True:
+                try:
+                    await self._listen()
+                except StoreAway:
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            await self._client.aclose()
 
     async def _listen(self) -> None:
         subscription = self._client.pubsub(ignore_subscribe_messages=True)

@@ -109,8 +109,7 @@ def split_alert_record(record: bytes) -> tuple[int, bytes]:
     return int(ends_at), body
 
 
-def read_alert(key: str, record: bytes) -> Alert:
-    """Return the alert of a record."""
-    ends_at, body = split_alert_record(record)
+def read_alert(key: str, ends_at: int, body: bytes) -> Alert:
+    """Return the alert that a record's two parts make."""
     integration, status, starts_at, labels, annotations, generator_url = orjson.loads(body)
     return Alert(key, integration, AlertStatus(status), labels, annotations, starts_at, ends_at, generator_url)

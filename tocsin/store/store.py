@@ -217,12 +217,10 @@ class Store:
 
     async def scan_incidents(self, shard: int, *, count: int = 2_000) -> AsyncIterator[list[Incident]]:
         """Yield all incidents of a shard in batches; one that changes meanwhile may come twice."""
-        cursor = b"0"
-        while True:
+        cursor: Argument = 0
+        while cursor != b"0":
             cursor, found = await self._wire.call("HSCAN", self.at[shard].incidents, cursor, "COUNT", count)
-        yield [self._reader.read(document) for document in found.values()]
-        if cursor == 0:
-            return
+            yield [self._reader.read(document) for document in _pairs(found).values()]
 
     async def load_alerts(self, numbers: Sequence[int]) -> list[dict[str, bytes]]:
         """Return, for each incident, its alerts: alert key -> record."""
@@ -292,6 +290,27 @@ class Store:
         names = [name for at in self.at for name in (at.timers, at.outbox)]
         answers = await self._wire.call_many([("ZRANGE", name, 0, 0, "WITHSCORES") for name in names])
         return min((_score(answer) for answer in answers if answer), default=None)
+
+    async def missing(self, shard: int, *, timers: Sequence[int], pages: Sequence[str]) -> tuple[list[int], list[str]]:
+        """Return which of these incidents have no timer, and which of these pages are not in the outbox."""
+        at = self.at[shard]
+        commands: list[Command] = [("ZSCORE", at.timers, number) for number in timers]
+        commands += [("ZSCORE", at.outbox, page) for page in pages]
+        scores = await self._wire.call_many(commands)
+        without_timer = [number for number, score in zip(timers, scores, strict=False) if score is None]
+        return without_timer, [page for page, score in zip(pages, scores[len(timers) :], strict=True) if score is None]
+
+    async def mend(self, shard: int, *, timers: Mapping[int, int], pages: Mapping[str, int]) -> None:
+        """Put back timers and pages that are missing; what is there already stays as it is."""
+        at = self.at[shard]
+        commands: list[Command] = [("ZADD", at.timers, "NX", due_at, number) for number, due_at in timers.items()]
+        commands += [("ZADD", at.outbox, "NX", due_at, page) for page, due_at in pages.items()]
+        await self._wire.call_many(commands)
+
+    async def drop_pages(self, shard: int, pages: Sequence[str]) -> None:
+        """Take pages out of the outbox that no incident knows."""
+        at = self.at[shard]
+        await self._wire.call_many([("ZREM", at.outbox, *pages), ("HDEL", at.claims, *pages), ("HDEL", at.begun, *pages)])
 
     async def overdue(self, before: int) -> int:
         """Return how many timers were due before an instant (ms UTC) and have not been claimed."""

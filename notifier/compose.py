@@ -1,0 +1,121 @@
+"""Turns incidents and the page that is due into what one message says. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from notifier.message import IncidentView, PageMessage, RungView
+from tocsin.policy import oncall
+from tocsin.policy.durations import format_duration
+from tocsin.policy.ladder import next_rung_words
+from tocsin.policy.model import Incident, Page, PageKind, PageStatus
+from tocsin.policy.rules import EMERGENCY_PERSON, Person, Rules
+
+LINK_SLACK_MS = 24 * 3_600_000
+"""How long after the last rung an answer link still works."""
+
+LINK_MIN_MS = 8 * 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class DuePage:
+    """A page that may go out now, with its incident as just read."""
+
+    page: Page
+    incident: Incident
+
+
+def address_of(page: Page, rules: Rules) -> str | None:
+    """Return the address of a page's contact under the present rules, None when the contact is gone."""
+    if page.person == EMERGENCY_PERSON:
+        return rules.emergency.to[page.contact] if page.contact < len(rules.emergency.to) else None
+    person = rules.people.get(page.person)
+    if person is None or page.contact >= len(person.contacts):
+        return None
+    return person.contacts[page.contact].to
+
+
+def gravest_first(due: Sequence[DuePage]) -> list[DuePage]:
+    """Sort by severity, then by age."""
+    return sorted(due, key=lambda d: (d.incident.severity, d.incident.opened_at, d.incident.number))
+
+
+def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, external_url: str, answer_token: str) -> PageMessage:
+    """Return the message for pages that go to one contact of one person, gravest first.
+
+    It is late by what its latest page is late.
+    """
+    first = due[0]
+    page, incident = first.page, first.incident
+    person = rules.people.get(page.person) or Person(page.person, page.person, "en", "UTC", ())
+    views = tuple(view_of(d.incident, external_url) for d in due)
+    late_ms = max(max(0, now - d.page.rung_due_at) for d in due)
+    return PageMessage(
+        page_id=page.id,
+        kind=page.kind,
+        attempt=attempt,
+        incident=views[0],
+        others=views if len(views) > 1 else (),
+        rung=rung_of(page, incident),
+        person=page.person,
+        person_name=person.name,
+        time_zone=person.time_zone,
+        locale=person.locale,
+        late_by_s=late_ms / 1000,
+        told=_told(incident, page.person, rules),
+        next_line=None if page.kind is PageKind.RESOLVED else _next_line(incident, person, rules),
+        acknowledge_url=f"{external_url}/a/{answer_token}",
+    )
+
+
+def link_end(incident: Incident, now: int) -> int:
+    """Return until when (ms UTC) a page's answer link works: the ladder's length and a day."""
+    ladder_ms = max((rung.after_ms for rung in incident.rungs), default=0)
+    return now + max(ladder_ms, LINK_MIN_MS) + LINK_SLACK_MS
+
+
+def view_of(incident: Incident, external_url: str) -> IncidentView:
+    """Return the incident as pages show it."""
+    return IncidentView(
+        id=incident.id,
+        title=incident.title,
+        severity=incident.severity,
+        service=incident.service,
+        state=incident.state.value,
+        opened_at=incident.opened_at,
+        firing=incident.firing,
+        resolved=incident.resolved,
+        labels=incident.labels,
+        url=f"{external_url}/i/{incident.id}",
+        runbook=incident.plan.runbook or None,
+    )
+
+
+def rung_of(page: Page, incident: Incident) -> RungView | None:
+    """Return the rung that asked for a page, None for a reminder or an assignment."""
+    if page.rung is None:
+        return None
+    after_ms = incident.rungs[page.rung].after_ms if page.rung < len(incident.rungs) else 0
+    return RungView(format_duration(after_ms), page.role, page.rung)
+
+
+def _told(incident: Incident, reader: str, rules: Rules) -> tuple[str, ...]:
+    sent = dict.fromkeys(p.person for p in incident.pages if p.status is PageStatus.SENT and p.person != reader)
+    return tuple(rules.people[key].name if key in rules.people else key for key in sent)
+
+
+def _next_line(incident: Incident, reader: Person, rules: Rules) -> str | None:
+    """Say who hears of it next and when, in the reader's zone."""
+    found = next_rung_words(incident)
+    if found is None:
+        return None
+    rung, due_at = found
+    zone = ZoneInfo(reader.time_zone)
+    at = datetime.fromtimestamp(due_at / 1000, UTC).astimezone(zone)
+    people = [rules.people[key].name for role in rung.roles for key in oncall.holders(role, due_at, rules)]
+    roles = ", ".join(role.replace("-", " ") for role in rung.roles)
+    names = f" ({', '.join(people)})" if people else ""
+    return f"{roles}{names} at {at:%H:%M} {at.tzname() or reader.time_zone}"

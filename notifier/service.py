@@ -1,0 +1,245 @@
+"""The notifier: claims what is due, lets `decide` say what that means, and hands pages to people.
+
+`tick` is one turn: due timers first (they make pages), then due pages, into their lanes. It sleeps until the next due time, or until
+somebody commits something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from notifier.auditor import Auditor
+from notifier.channels import Channels, ChannelsConfig, SmtpAccount
+from notifier.compose import DuePage, address_of
+from notifier.emergency import EmergencyWatch
+from notifier.lanes import PAGE_LEASE_MS, Lanes, Waiting
+from tocsin.policy.events import Event, PageRefused, TimerDue
+from tocsin.policy.incident import Decision, decide
+from tocsin.policy.model import Incident, PageStatus
+from tocsin.policy.rules import Rules, shard_of_number
+from tocsin.runtime.service import Deps
+from tocsin.store.bell import Changed, Message
+from tocsin.store.commit import Commit, Holder
+from tocsin.store.store import Committed, Stale
+from tocsin.store.wire import StoreAway
+
+STORE_RETRY_S = 0.2
+RECORD_S = 60.0
+"""How long the outcome of an attempt is tried to be recorded; after that it counts as an attempt without an answer."""
+
+OVERDUE_MS = 10_000
+LONGEST_SLEEP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did."""
+
+    timers: int
+    pages: int
+
+
+def build(deps: Deps) -> Notifier:
+    """Make the role."""
+    return Notifier(deps)
+
+
+class Notifier:
+    """The role. `tick` is one turn of its loop."""
+
+    name = "notifier"
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+        self._store = deps.store
+        self._holders: tuple[Holder, ...] = ()
+        self._lanes: Lanes | None = None
+        self._wake = asyncio.Event()
+        self._draining = False
+        self._auditor = Auditor(deps)
+        self._emergency = EmergencyWatch(deps)
+
+    @property
+    def lanes(self) -> Lanes:
+        """The lanes; they exist once the role has started."""
+        assert self._lanes is not None, "the notifier has not started"
+        return self._lanes
+
+    # --- what every role has -------------------------------------------------------------------------------------------------------
+
+    def add_routes(self, app: web.Application) -> None:
+        """Nothing beyond health and metrics."""
+
+    async def start(self) -> None:
+        """Take over every shard; what the last holder had claimed is due again."""
+        self._holders = await self._store.take_over(self.name)
+        key = await self._store.signing_key()
+        channels = Channels(channels_config(self._deps.rules.rules, self._deps.clock.now_ms))
+        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record)
+        self._deps.rules.on_swap = self._rules_swapped
+
+    def early_loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
+        """What must run even while there is no store."""
+        return (self._emergency.run,)
+
+    def loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
+        """Claiming, sending, auditing."""
+        return (self._run, self.lanes.run, self._auditor.run, self._watch_overdue)
+
+    def on_change(self, message: Message) -> None:
+        """A commit may have set a timer or put a page before us."""
+        if isinstance(message, Changed) and message.origin != self._store.origin:
+            self._wake.set()
+
+    def on_gap(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def not_ready(self) -> str | None:
+        """Ready once the shards are taken over."""
+        return "taking over" if self._lanes is None else None
+
+    async def drain(self) -> None:
+        """Stop claiming; finish and record the sends that have begun."""
+        self._draining = True
+        self._wake.set()
+        await self.lanes.finish()
+        await self.lanes.channels.close()
+
+    def _rules_swapped(self, rules: Rules) -> None:
+        """Follow the accounts of new rules. Sends under way keep the channels they began with."""
+        self.lanes.channels = Channels(channels_config(rules, self._deps.clock.now_ms))
+        self._wake.set()
+
+    # --- the loop ------------------------------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        while not self._draining:
+            self._wake.clear()
+            now = self._deps.clock.now_ms()
+            try:
+                done = await self.tick(now)
+                sleep_s = 0.0 if done.timers or done.pages else await self._time_to_next(now)
+            except StoreAway as error:
+                self._deps.log.warning("store_away", why=str(error))
+                await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
+                continue
+            if sleep_s > 0:
+                await self._deps.clock.wait(sleep_s, self._wake)
+
+    async def _time_to_next(self, now: int) -> float:
+        due = await self._store.next_due()
+        if due is None:
+            return LONGEST_SLEEP_S
+        return min(max(0.001, (due - now) / 1000), LONGEST_SLEEP_S)
+
+    async def tick(self, now: int) -> Tick:
+        """Claim and decide due timers, then claim due pages and put them into their lanes."""
+        timers = [await self._timers(shard, now) for shard in range(self._store.shards)]
+        pages = [await self._pages(shard, now) for shard in range(self._store.shards)]
+        return Tick(sum(timers), sum(pages))
+
+    async def _timers(self, shard: int, now: int) -> int:
+        settings = self._deps.settings
+        claimed = await self._store.claim_timers(shard, self._holders[shard], now, settings.lease_ms, settings.tick_timers_max)
+        if claimed:
+            await self._decide_all(shard, [(c.incident, TimerDue()) for c in claimed], now)
+        return len(claimed)
+
+    async def _pages(self, shard: int, now: int) -> int:
+        most = self._deps.settings.tick_pages_max
+        claimed = await self._store.claim_pages(shard, self._holders[shard], now, PAGE_LEASE_MS, most)
+        gone: list[tuple[Incident, Event]] = []
+        unknown: list[str] = []
+        for claim in claimed:
+            page = next((p for p in claim.incident.pages if p.id == claim.member and p.status is PageStatus.PENDING), None)
+            if page is None:
+                unknown.append(claim.member)
+                continue
+            address = address_of(page, self._deps.rules.rules)
+            if address is None:
+                gone.append((claim.incident, PageRefused(page.id, "the contact is no longer in the rules")))
+            else:
+                self.lanes.add(address, Waiting(DuePage(page, claim.incident), claim.until))
+        if gone:
+            await self._decide_all(shard, gone, now)
+        if unknown:
+            self._deps.log.error("pages_unknown_to_their_incident", pages=unknown)
+            await self._store.drop_pages(shard, unknown)
+        return len(claimed)
+
+    # --- decide and commit ---------------------------------------------------------------------------------------------------------
+
+    async def record(self, events: Sequence[tuple[int, Event]], not_delivered: Sequence[str]) -> None:
+        """Record what came of attempts; tried for a minute while the store is away. A cancelled notifier still records."""
+        await asyncio.shield(self._record_until_done(events, not_delivered))
+
+    async def _record_until_done(self, events: Sequence[tuple[int, Event]], not_delivered: Sequence[str]) -> None:
+        end = self._deps.clock.monotonic() + RECORD_S
+        by_shard: dict[int, list[tuple[int, Event]]] = {}
+        for number, event in events:
+            by_shard.setdefault(shard_of_number(number, self._store.shards), []).append((number, event))
+        for shard, group in by_shard.items():
+            while True:
+                try:
+                    loaded = await self._store.load_many([number for number, _ in group])
+                    pairs = [(loaded[number], event) for number, event in group if number in loaded]
+                    await self._decide_all(shard, pairs, self._deps.clock.now_ms(), not_delivered)
+                    break
+                except StoreAway as error:
+                    if self._deps.clock.monotonic() > end:
+                        self._deps.log.error("outcome_not_recorded", shard=shard, pages=len(group), why=str(error))
+                        break
+                    await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
+        self._wake.set()
+
+    async def _decide_all(self, shard: int, pairs: Sequence[tuple[Incident, Event]], now: int, not_delivered: Sequence[str] = ()) -> None:
+        """Decide one event for each incident and commit them together; incidents that changed meanwhile are loaded and decided again."""
+        left = list(pairs)
+        while left:
+            decisions = self._decide_each(left, now)
+            ids = [page for page in not_delivered if any(page.startswith(f"{d.incident.id}.") for d in decisions)]
+            if not decisions:
+                return
+            commit = Commit(shard, now, decisions, self._holders[shard], not_delivered=ids, origin=self._store.origin)
+            result = await self._store.commit(commit)
+            if isinstance(result, Committed):
+                return
+            if not isinstance(result, Stale):
+                raise AssertionError(f"the notifier moves neither cursor nor numbers nor groups in use: {result}")
+            self._deps.metrics.commits_repeated.labels("stale").inc()
+            loaded = await self._store.load_many(result.numbers)
+            left = [(loaded.get(incident.number, incident), event) for incident, event in left]
+            now = self._deps.clock.now_ms()
+
+    def _decide_each(self, pairs: Sequence[tuple[Incident, Event]], now: int) -> list[Decision]:
+        """Decide in order; several events of one incident build on each other."""
+        rules = self._deps.rules.rules
+        latest: dict[int, Incident] = {}
+        decisions: list[Decision] = []
+        for incident, event in pairs:
+            decision = decide(latest.get(incident.number, incident), event, now, rules)
+            if decision.changed:
+                latest[incident.number] = decision.incident
+                decisions.append(decision)
+        return decisions
+
+    async def _watch_overdue(self) -> None:
+        while True:
+            try:
+                overdue = await self._store.overdue(self._deps.clock.now_ms() - OVERDUE_MS)
+                self._deps.metrics.timers_overdue.set(overdue)
+            except StoreAway:
+                self._deps.metrics.store_up.set(0)
+            await self._deps.clock.wait(5.0, asyncio.Event())
+
+
+def channels_config(rules: Rules, now_ms: Callable[[], int]) -> ChannelsConfig:
+    """Return the accounts and secrets that the rules give the channels."""
+    secrets = {contact.to: contact.secret for person in rules.people.values() for contact in person.contacts if contact.secret}
+    mail = SmtpAccount(rules.mail.smtp, rules.mail.sender) if rules.mail is not None else None
+    return ChannelsConfig(wall_clock=now_ms, webhook_secrets=secrets, mail=mail)

@@ -1,0 +1,52 @@
+"""The HTTP listener that every role has: health, readiness, metrics, reload, and the role's own routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from tocsin.runtime.metrics import Metrics
+from tocsin.runtime.rulesfile import RulesInvalid
+from tocsin.store.wire import StoreAway
+
+SHUTDOWN_S = 5.0
+"""How long open requests may go on once the listener closes."""
+
+
+def add_health_routes(
+    app: web.Application, *, metrics: Metrics, not_ready: Callable[[], str | None], reload: Callable[[], Awaitable[None]]
+) -> None:
+    """Add `/-/healthy`, `/-/ready`, `/-/reload` and `/metrics`."""
+
+    async def healthy(_: web.Request) -> web.Response:
+        return web.Response(text="OK\n")
+
+    async def ready(_: web.Request) -> web.Response:
+        why = not_ready()
+        return web.Response(text="OK\n") if why is None else web.Response(status=503, text=f"{why}\n", headers={"Retry-After": "1"})
+
+    async def reload_rules(_: web.Request) -> web.Response:
+        try:
+            await reload()
+        except RulesInvalid as error:
+            return web.Response(status=400, text=f"{error}\n")
+        except OSError as error:
+            return web.Response(status=400, text=f"{error.filename}: {error.strerror}\n")
+        except StoreAway:
+            return web.Response(status=503, text="the store does not answer\n", headers={"Retry-After": "1"})
+        return web.Response(text="OK\n")
+
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", ready)
+    app.router.add_post("/-/reload", reload_rules)
+    app.router.add_get("/metrics", make_aiohttp_handler(registry=metrics.registry))
+
+
+async def listen(app: web.Application, host: str, port: int) -> web.AppRunner:
+    """Start serving; `await runner.cleanup()` ends it. Raises OSError when the address is taken."""
+    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=1024).start()
+    return runner
