@@ -12,5 +12,6 @@ def zone_fault(name: str) -> str | None:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, LookupError):  # ZoneInfo reads files: a directory, a path upwards, no such zone
-        return f"unknown time zone {shown(name)}{did_you_mean(name, available_timezones()) or ','} expected one such as Asia/Seoul or UTC"
+        meant = did_you_mean(name, available_timezones(), likeness=0.75)
+        return f"unknown time zone {shown(name)}{meant or ','} expected one such as Asia/Seoul or UTC"
     return None

@@ -76,9 +76,9 @@ def shown(text: str) -> str:
     return f'"{bare(text)}"'
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return `, did you mean "x"?` when one of the known names is near, else nothing."""
-    near = difflib.get_close_matches(name[:SHOWN_LENGTH_MAX], list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(name[:SHOWN_LENGTH_MAX], list(known), n=1, cutoff=likeness)
     return f", did you mean {shown(near[0])}?" if near else ""
 
 
