@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
-from notifier.channels import Channels, ChannelsConfig, Sent, SmtpAccount
+from notifier.accounts import channels_config
+from notifier.channels import Channels, Sent
 from notifier.message import IncidentView, PageMessage
 from tocsin.policy.model import PageKind
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
@@ -67,8 +68,7 @@ class EmergencyWatch:
     async def _page(self, rules: Rules, away_s: float) -> bool:
         """Page every emergency contact; return whether one of them took it."""
         self._deps.log.error("pager_blind", away_s=round(away_s, 1), contacts=len(rules.emergency.to))
-        mail = SmtpAccount(rules.mail.smtp, rules.mail.sender) if rules.mail is not None else None
-        channels = Channels(ChannelsConfig(wall_clock=self._deps.clock.now_ms, mail=mail))
+        channels = Channels(channels_config(rules, self._deps))
         reached = False
         try:
             for index, to in enumerate(rules.emergency.to):

@@ -1,8 +1,8 @@
 """Sending: one lane for each contact's address, so that a slow one delays nobody else.
 
 A lane sends one message at a time. What falls due for its address meanwhile waits in it, and goes out together as the next message: one
-page for a person, not one for each incident. Immediately before the provider is called the store is asked whether each page is still wanted and
-still ours; what came of the call is recorded as the next event.
+page for a person, not one for each incident. Immediately before the provider is called the store is asked whether each page is still wanted
+and still ours; what came of the call is recorded as the next event.
 """
 
 from __future__ import annotations
@@ -19,14 +19,9 @@ from tocsin.policy.model import PageKind
 from tocsin.policy.rules import shard_of_number
 from tocsin.runtime.links import make_token
 from tocsin.runtime.service import Deps
+from tocsin.runtime.settings import Settings
 from tocsin.store.commit import Holder
 from tocsin.store.wire import StoreAway
-
-SEND_LIMIT_S = 17.0
-"""The longest a channel takes; a page whose claim ends sooner is left to be claimed again."""
-
-PAGE_LEASE_MS = 45_000
-"""How long a claimed page is ours: one message before it in its lane, its own, and the record of it."""
 
 BUNDLE_MAX = 100
 """Incidents in one message; the rest follows in the next."""
@@ -37,17 +32,17 @@ Record = Callable[[Sequence[tuple[int, Event]], Sequence[str]], Awaitable[None]]
 """Records events of pages (incident number, event), and which attempts are known not to have arrived."""
 
 
+def page_lease_ms(settings: Settings) -> int:
+    """Return how long a claimed page is ours: two messages before it in its lane, its own, and the record of it."""
+    return round(settings.send_timeout_s * 4_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A claimed page in its lane; ours until `until` (ms UTC)."""
 
     due: DuePage
     until: int
-
-    @property
-    def shard_key(self) -> str:
-        """The page's id."""
-        return self.due.page.id
 
 
 @dataclass(slots=True)
@@ -117,7 +112,8 @@ class Lanes:
     async def _send_next(self, lane: _Lane) -> None:
         bundle = self._take(lane)
         now = self._deps.clock.now_ms()
-        held = [w for w in bundle if w.until - now > SEND_LIMIT_S * 1000]
+        # A claim that ends before the longest send could: the page is left to be claimed again.
+        held = [w for w in bundle if w.until - now > self._deps.settings.send_timeout_s * 1_500]
         try:
             begun = await self._begin(held)
         except StoreAway as error:

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from notifier.accounts import channels_config
 from notifier.auditor import Auditor
-from notifier.channels import Channels, ChannelsConfig, SmtpAccount
+from notifier.channels import Channels
 from notifier.compose import DuePage, address_of
 from notifier.emergency import EmergencyWatch
-from notifier.lanes import PAGE_LEASE_MS, Lanes, Waiting
+from notifier.lanes import Lanes, Waiting, page_lease_ms
 from tocsin.policy.events import Event, PageRefused, TimerDue
 from tocsin.policy.incident import Decision, decide
 from tocsin.policy.model import Incident, PageStatus
@@ -78,7 +79,7 @@ class Notifier:
         """Take over every shard; what the last holder had claimed is due again."""
         self._holders = await self._store.take_over(self.name)
         key = await self._store.signing_key()
-        channels = Channels(channels_config(self._deps.rules.rules, self._deps.clock.now_ms))
+        channels = Channels(channels_config(self._deps.rules.rules, self._deps))
         self._lanes = Lanes(self._deps, channels, self._holders, key, self.record)
         self._deps.rules.on_swap = self._rules_swapped
 
@@ -112,7 +113,7 @@ class Notifier:
 
     def _rules_swapped(self, rules: Rules) -> None:
         """Follow the accounts of new rules. Sends under way keep the channels they began with."""
-        self.lanes.channels = Channels(channels_config(rules, self._deps.clock.now_ms))
+        self.lanes.channels = Channels(channels_config(rules, self._deps))
         self._wake.set()
 
     # --- the loop ------------------------------------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ class Notifier:
 
     async def _pages(self, shard: int, now: int) -> int:
         most = self._deps.settings.tick_pages_max
-        claimed = await self._store.claim_pages(shard, self._holders[shard], now, PAGE_LEASE_MS, most)
+        claimed = await self._store.claim_pages(shard, self._holders[shard], now, page_lease_ms(self._deps.settings), most)
         gone: list[tuple[Incident, Event]] = []
         unknown: list[str] = []
         for claim in claimed:
@@ -236,10 +237,3 @@ class Notifier:
             except StoreAway:
                 self._deps.metrics.store_up.set(0)
             await self._deps.clock.wait(5.0, asyncio.Event())
-
-
-def channels_config(rules: Rules, now_ms: Callable[[], int]) -> ChannelsConfig:
-    """Return the accounts and secrets that the rules give the channels."""
-    secrets = {contact.to: contact.secret for person in rules.people.values() for contact in person.contacts if contact.secret}
-    mail = SmtpAccount(rules.mail.smtp, rules.mail.sender) if rules.mail is not None else None
-    return ChannelsConfig(wall_clock=now_ms, webhook_secrets=secrets, mail=mail)

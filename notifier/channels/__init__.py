@@ -22,12 +22,13 @@ __all__ = ["Channel", "Channels", "ChannelsConfig", "Outcome", "Refused", "Sent"
 class ChannelsConfig:
     """Accounts and secrets of the channels.
 
-    `wall_clock` gives ms UTC, for signatures and dates. `webhook_secrets` by the contact's whole address; empty: pages
+    `wall_clock` gives ms UTC, for signatures and dates. `send_limit_s`: the longest that one attempt takes. `webhook_secrets` by the contact's whole address; empty: pages
     are not signed. `mail` None: `mailto:` contacts are refused with that reason. `links_on_output`: whether the `log:`
     channel prints acknowledge links, which are secrets, on standard output; None: only when that is a terminal.
     """
 
     wall_clock: Callable[[], int]
+    send_limit_s: float = 10.0
     webhook_secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     mail: SmtpAccount | None = None
     links_on_output: bool | None = None
@@ -38,12 +39,12 @@ class Channels:
 
     def __init__(self, config: ChannelsConfig) -> None:
         """Raises ValueError, naming the field, for an account that cannot be used."""
-        self._webhook = WebhookChannel(wall_clock=config.wall_clock, secrets=config.webhook_secrets)
+        self._webhook = WebhookChannel(wall_clock=config.wall_clock, secrets=config.webhook_secrets, total_limit_s=config.send_limit_s)
         self._by_scheme: dict[str, Channel] = {
             "log": LogChannel(links=config.links_on_output),
             "webhook+http": self._webhook,
             "webhook+https": self._webhook,
-            "mailto": MailChannel(config.mail, wall_clock=config.wall_clock),
+            "mailto": MailChannel(config.mail, wall_clock=config.wall_clock, total_limit_s=config.send_limit_s),
         }
 
     def for_contact(self, to: str) -> Channel | None:

