@@ -20,6 +20,8 @@ def add_health_routes(
 ) -> None:
     """Add `/-/healthy`, `/-/ready`, `/-/reload` and `/metrics`."""
 
+    metrics.ready.set_function(lambda: float(not_ready() is None))
+
     async def healthy(_: web.Request) -> web.Response:
         return web.Response(text="OK\n")
 

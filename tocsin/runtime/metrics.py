@@ -45,6 +45,7 @@ class Metrics:
         self.config_last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last load of the rules succeeded.")
         self.config_rules_version = self._gauge("config_rules_version", "Version of the rules in force.")
         self.store_up = self._gauge("store_up", "1 while the store answers.")
+        self.ready = self._gauge("ready", "1 while the role can do its work, as /-/ready says.")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="tocsin", registry=self.registry)
