@@ -375,7 +375,7 @@ def _four(tally: list[int]) -> tuple[int, int, int, int]:
 
 def common_labels(common: Mapping[str, str], labels: Mapping[str, str]) -> Mapping[str, str]:
     """Return the pairs that both have; `common` itself when it has no others."""
-    if common is labels or all(labels.get(name) == value for name, value in common.items()):
+    if common is labels or common.items() <= labels.items():
         return common
     return {name: value for name, value in common.items() if labels.get(name) == value}
 

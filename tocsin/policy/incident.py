@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from tocsin.policy import events as ev
 from tocsin.policy import ladder
 from tocsin.policy.ladder import AMBIGUOUS_MAX, Due
-from tocsin.policy.model import LOW, Incident, Page, PageKind, PageStatus, State
+from tocsin.policy.model import LOW, Incident, Page, PageKind, PageStatus, State, evolve
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 
 
@@ -158,9 +158,11 @@ def outbox_changes(before: Incident | None, after: Incident) -> OutboxChanges:
 
 def _decision(before: Incident | None, after: Incident, reason: Reason, inputs: Mapping[str, object], event: object, now: int) -> Decision:
     if after is not before:
+        # Nobody has seen `after` yet, so it is stamped in place: a second copy of forty fields cost as much as the decision.
         found = ladder.agenda(after)
-        version = 1 if before is None else before.version + 1
-        after = replace(after, version=version, changed_at=now, due_at=None if found is None else found[0])
+        object.__setattr__(after, "version", 1 if before is None else before.version + 1)
+        object.__setattr__(after, "changed_at", now)
+        object.__setattr__(after, "due_at", None if found is None else found[0])
     return Decision(before, after, reason, getattr(event, "actor", ""), type(event).__name__, inputs)
 
 
@@ -188,14 +190,14 @@ def _alerts_changed(incident: Incident, event: ev.AlertsChanged, now: int, rules
     inputs |= {name: n for name in ("joined", "refired", "cleared") if (n := getattr(event, name))}
     if event.cleared:
         inputs["how"] = event.how
-    after = replace(incident, firing=firing, resolved=event.resolved, labels=event.labels)
+    after = evolve(incident, firing=firing, resolved=event.resolved, labels=event.labels)
     if firing == 0:
         if incident.clear_since is not None:
             return after, Reason.ALERTS_CLEARED, inputs
-        return _postpone_untried(replace(after, clear_since=now), now), Reason.ALL_CLEAR, inputs
+        return _postpone_untried(evolve(after, clear_since=now), now), Reason.ALL_CLEAR, inputs
     reason = Reason.ALERTS_JOINED if event.joined or event.refired else Reason.ALERTS_CLEARED
     if incident.clear_since is not None:
-        after = _bring_back(replace(after, clear_since=None, flaps=incident.flaps + 1), now)
+        after = _bring_back(evolve(after, clear_since=None, flaps=incident.flaps + 1), now)
         reason = Reason.FIRED_AGAIN
     level = _worst(event.firing)
     if level < after.severity or (level > after.severity and not after.severity_pinned):
@@ -208,13 +210,13 @@ def _alerts_changed(incident: Incident, event: ev.AlertsChanged, now: int, rules
 
 def _alerts_after_resolve(incident: Incident, event: ev.AlertsChanged, now: int, rules: Rules) -> Result:
     firing = sum(event.firing)
-    after = replace(incident, firing=firing, resolved=event.resolved, labels=event.labels)
+    after = evolve(incident, firing=firing, resolved=event.resolved, labels=event.labels)
     inputs: dict[str, object] = {"firing": firing, "resolved": event.resolved}
     if firing == 0 or not (event.joined or event.refired):
         return after, Reason.ALERTS_CLEARED, inputs
     level = _worst(event.firing)
     if level < incident.severity or not incident.severity_pinned:
-        after = replace(after, severity=level)
+        after = evolve(after, severity=level)
     settled_ms = now - (incident.resolved_at or now)
     flapping = incident.flaps > 0 and settled_ms < incident.plan.reopen_within_ms
     return _reopen(after, now, rules, Reason.REOPENED_BY_ALERTS, inputs, settle=flapping)
@@ -227,7 +229,7 @@ def _postpone_untried(incident: Incident, now: int) -> Incident:
         replace(p, due_at=max(p.due_at, until)) if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts else p
         for p in incident.pages
     )
-    return replace(incident, pages=pages)
+    return evolve(incident, pages=pages)
 
 
 def _bring_back(incident: Incident, now: int) -> Incident:
@@ -235,7 +237,7 @@ def _bring_back(incident: Incident, now: int) -> Incident:
         replace(p, due_at=min(p.due_at, now)) if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts else p
         for p in incident.pages
     )
-    return replace(incident, pages=pages)
+    return evolve(incident, pages=pages)
 
 
 def _change_severity(incident: Incident, level: int, now: int, rules: Rules, inputs: dict[str, object]) -> Result:
@@ -255,7 +257,7 @@ def _change_severity(incident: Incident, level: int, now: int, rules: Rules, inp
         if raised:
             for_ms = after.plan.ladder.acknowledged_for_ms[level - 1]
             until = min(incident.acknowledged_until or now, now + for_ms)
-            after = replace(after, acknowledged_until=until, reminded=False)
+            after = evolve(after, acknowledged_until=until, reminded=False)
             holder = incident.acknowledged_by
             if holder is not None and holder in rules.people:
                 after = ladder.page(after, [holder], now, rules, kind=PageKind.PAGE)
@@ -289,12 +291,12 @@ def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: 
     )
     holder = incident.acknowledged_by
     if holder is not None and (incident.acknowledged_until or 0) > now:
-        after = replace(after, state=State.ACKNOWLEDGED)
+        after = evolve(after, state=State.ACKNOWLEDGED)
         if holder in rules.people and not settle:
             after = ladder.page(after, [holder], now, rules, kind=PageKind.REOPENED)
             inputs["paged"] = (holder,)
         return after, reason, inputs | {"kept_by": holder}
-    after = replace(after, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
+    after = evolve(after, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
     if settle:
         return after, reason, inputs | {"settle_ms": incident.plan.settle_ms}
     climbed = ladder.climb(after, now, rules, kind=PageKind.REOPENED)
@@ -320,7 +322,7 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
             return climbed.incident, reason, _climb_inputs(climbed) | {"late_ms": now - at}
         case Due.REMIND:
             holder = incident.acknowledged_by
-            after = replace(incident, reminded=True)
+            after = evolve(incident, reminded=True)
             people = [holder] if holder in rules.people and holder is not None else []
             after = ladder.page(after, people, now, rules, kind=PageKind.REMINDER)
             return after, Reason.REMINDED, {"paged": tuple(people), "until": incident.acknowledged_until}
@@ -336,12 +338,12 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
             )
             return _go_on(after, at, now, rules, Reason.ACKNOWLEDGEMENT_ENDED, {"held_by": incident.acknowledged_by})
         case Due.SNOOZE_END:
-            return _go_on(replace(incident, snoozed_until=None), at, now, rules, Reason.SNOOZE_ENDED, {})
+            return _go_on(evolve(incident, snoozed_until=None), at, now, rules, Reason.SNOOZE_ENDED, {})
         case Due.RESOLVE:
             return _resolve(incident, now, "monitoring", Reason.RESOLVED_BY_ALERTS, {"clear_since": incident.clear_since})
         case Due.CLOSE:
             after = ladder.cancel_pages(incident, now, "closed")
-            return replace(after, state=State.CLOSED, closed_at=now), Reason.CLOSED, {}
+            return evolve(after, state=State.CLOSED, closed_at=now), Reason.CLOSED, {}
 
 
 def _climb_reason(climbed: ladder.Climbed) -> Reason:
@@ -393,7 +395,7 @@ def _resolve(incident: Incident, now: int, by: str, reason: Reason, inputs: dict
             )
             for p in told.values()
         )
-        after = replace(after, steps=step + 1, pages=after.pages + notes)
+        after = evolve(after, steps=step + 1, pages=after.pages + notes)
     return after, reason, inputs | {"told": tuple(told)}
 
 
@@ -495,7 +497,7 @@ def _extend(incident: Incident, event: ev.Acknowledged, until: int, now: int, in
     if not (asked or (ending and until > end)):
         return incident, Reason.ALREADY_SO, {"acknowledged_by": incident.acknowledged_by}
     after = ladder.cancel_pages(incident, now, f"acknowledged by {event.actor}")
-    after = replace(after, acknowledged_by=event.actor, acknowledged_until=until, reminded=False, assignee=event.actor)
+    after = evolve(after, acknowledged_by=event.actor, acknowledged_until=until, reminded=False, assignee=event.actor)
     return after, Reason.ACKNOWLEDGEMENT_EXTENDED, inputs
 
 
@@ -515,22 +517,22 @@ def _snooze(incident: Incident, event: ev.Snoozed, now: int, rules: Rules) -> Re
     until = now + event.for_ms
     inputs: dict[str, object] = {"until": until, "via": event.via}
     if incident.state is State.ACKNOWLEDGED:
-        return replace(incident, acknowledged_until=until, reminded=False), Reason.SNOOZED, inputs
+        return evolve(incident, acknowledged_until=until, reminded=False), Reason.SNOOZED, inputs
     after = ladder.cancel_pages(incident, now, f"snoozed by {event.actor}")
-    return replace(after, snoozed_until=until), Reason.SNOOZED, inputs
+    return evolve(after, snoozed_until=until), Reason.SNOOZED, inputs
 
 
 def _assign(incident: Incident, event: ev.Assigned, now: int, rules: Rules) -> Result:
     if incident.assignee == event.to:
         return incident, Reason.ALREADY_SO, {"assignee": event.to}
-    after = replace(incident, assignee=event.to)
+    after = evolve(incident, assignee=event.to)
     if event.to in rules.people and event.to != event.actor:
         after = ladder.page(after, [event.to], now, rules, kind=PageKind.PAGE)
     return after, Reason.ASSIGNED, {"to": event.to, "via": event.via}
 
 
 def _note(incident: Incident, event: ev.Noted, now: int, rules: Rules) -> Result:
-    return replace(incident), Reason.NOTED, {"text": event.text, "public": event.public, "via": event.via}
+    return evolve(incident), Reason.NOTED, {"text": event.text, "public": event.public, "via": event.via}
 
 
 def _set_severity(incident: Incident, event: ev.SeveritySet, now: int, rules: Rules) -> Result:
@@ -539,7 +541,7 @@ def _set_severity(incident: Incident, event: ev.SeveritySet, now: int, rules: Ru
     inputs: dict[str, object] = {"via": event.via}
     if event.why:
         inputs["why"] = event.why
-    return _change_severity(replace(incident, severity_pinned=True), event.level, now, rules, inputs)
+    return _change_severity(evolve(incident, severity_pinned=True), event.level, now, rules, inputs)
 
 
 # --- the table ---------------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tocsin.policy import oncall
-from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, Rung, State
+from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, Rung, State, evolve
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 
 AMBIGUOUS_MAX = 3
@@ -93,7 +93,7 @@ def resume(incident: Incident, at: int) -> Incident:
     overdue = [due for i in range(incident.next_rung, len(incident.rungs)) if (due := rung_due_at(incident, i)) is not None and due <= at]
     if len(overdue) < 2:
         return incident
-    return replace(incident, triggered_at=incident.triggered_at + at - overdue[0], hold_until=None)
+    return evolve(incident, triggered_at=incident.triggered_at + at - overdue[0], hold_until=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,9 @@ def climb(incident: Incident, now: int, rules: Rules, *, kind: PageKind = PageKi
     if last_resort:
         wanted = _last_resort(incident, now, rules)
     told = (*incident.told_roles, *(role for i in rungs for role in incident.rungs[i].roles if role not in skipped))
-    after = replace(incident, next_rung=index, told_roles=tuple(dict.fromkeys(told)), skip_roles=tuple(skip))
+    after = evolve(incident, next_rung=index, told_roles=tuple(dict.fromkeys(told)), skip_roles=tuple(skip))
     if rungs:
-        after = replace(after, last_rung_at=now)
+        after = evolve(after, last_rung_at=now)
     after = page(after, wanted, now, rules, kind=kind)
     return Climbed(after, tuple(rungs), tuple(wanted), tuple(empty), tuple(skipped), last_resort)
 
@@ -152,7 +152,7 @@ def repeat_last(incident: Incident, now: int, rules: Rules) -> Climbed:
     empty: list[str] = []
     due = min(now, (incident.last_rung_at or now) + incident.plan.ladder.repeat_last_ms)
     wanted = _last_resort(incident, now, rules) | _people_of(incident.rungs[last].roles, due, now, last, rules, empty)
-    after = page(replace(incident, last_rung_at=now), wanted, now, rules, kind=PageKind.PAGE)
+    after = page(evolve(incident, last_rung_at=now), wanted, now, rules, kind=PageKind.PAGE)
     return Climbed(after, (last,), tuple(wanted), tuple(empty), (), last_resort=True)
 
 
@@ -204,7 +204,7 @@ def page(
         for person, (rung, role, due_at) in asked.items()
         for index, after_ms in enumerate(_contact_delays(person, rules))
     )
-    return replace(incident, steps=step + 1, pages=_trimmed(incident.pages) + pages)
+    return evolve(incident, steps=step + 1, pages=_trimmed(incident.pages) + pages)
 
 
 def _contact_delays(person: str, rules: Rules) -> tuple[int, ...]:
@@ -227,12 +227,12 @@ def cancel_pages(incident: Incident, now: int, why: str) -> Incident:
     pages = tuple(
         replace(p, status=PageStatus.CANCELLED, settled_at=now, reason=why) if p.status is PageStatus.PENDING else p for p in incident.pages
     )
-    return replace(incident, pages=pages)
+    return evolve(incident, pages=pages)
 
 
 def with_page(incident: Incident, changed: Page) -> Incident:
     """Put a page in the place of the one with its id."""
-    return replace(incident, pages=tuple(changed if p.id == changed.id else p for p in incident.pages))
+    return evolve(incident, pages=tuple(changed if p.id == changed.id else p for p in incident.pages))
 
 
 def backoff_ms(page_id: str, attempts: int) -> int:

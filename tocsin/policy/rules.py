@@ -130,14 +130,16 @@ class ServiceTable:
     indexed label name.
     """
 
-    __slots__ = ("_by_value", "_labels", "_others", "_services")
+    __slots__ = ("_by_value", "_labels", "_others", "_rest", "_services")
 
     def __init__(self, services: tuple[Service, ...]) -> None:
         self._services = services
+        self._rest: list[tuple[Matcher, ...]] = []
         by_value: dict[tuple[str, str], list[int]] = {}
         others: list[int] = []
         for index, service in enumerate(services):
             equal = next((m for m in service.matchers if m.op is MatchOp.EQUAL and m.value), None)
+            self._rest.append(tuple(m for m in service.matchers if m is not equal))
             if equal is None:
                 others.append(index)
             else:
@@ -154,14 +156,19 @@ class ServiceTable:
             if value is not None:
                 candidates += self._by_value.get((name, value), ())
         candidates.sort()
-        best = next((i for i in candidates if matches_all(self._services[i].matchers, labels)), None)
+        best = next((i for i in candidates if self._holds(i, labels)), None)
         for index in self._others:
             if best is not None and index > best:
                 break
-            if matches_all(self._services[index].matchers, labels):
+            if self._holds(index, labels):
                 best = index
                 break
         return None if best is None else self._services[best]
+
+    def _holds(self, index: int, labels: Mapping[str, str]) -> bool:
+        """Whether the matchers that the look-up has not answered hold."""
+        rest = self._rest[index]
+        return not rest or matches_all(rest, labels)
 
 
 @dataclass(frozen=True, slots=True)

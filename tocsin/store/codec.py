@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 
 import orjson
 from pydantic import TypeAdapter
@@ -16,8 +17,12 @@ from tocsin.policy.model import Alert, AlertStatus, HistoryEntry, Incident, Plan
 
 VERSION = 1
 
+PLANS_MAX = 4_096
+"""Plans kept encoded: one for each service and version of the rules in use."""
+
 _INCIDENT = TypeAdapter(Incident)
 _FIELDS = tuple(field.name for field in fields(Incident))
+_VALUES = attrgetter(*_FIELDS)
 _PREFIX = b'{"v":%d,' % VERSION
 
 
@@ -56,7 +61,28 @@ class IncidentReader:
 
 def incident_document(incident: Incident) -> bytes:
     """Return the incident as the store keeps it."""
-    return _PREFIX + orjson.dumps(incident)[1:]
+    values = dict(zip(_FIELDS, _VALUES(incident), strict=True))
+    values["plan"] = _PLANS.of(incident.plan)
+    return _PREFIX + orjson.dumps(values)[1:]
+
+
+class _PlanDocuments(dict[int, tuple[Plan, orjson.Fragment]]):
+    """Plans encoded once: thousands of incidents share one, and it is half of their document.
+
+    Kept by identity, because hashing a plan costs as much as encoding it; the plan is kept with it, so an identity is not used again.
+    """
+
+    def of(self, plan: Plan) -> orjson.Fragment:
+        """Return the plan's JSON."""
+        found = self.get(id(plan))
+        if found is None:
+            if len(self) >= PLANS_MAX:
+                self.clear()
+            found = self[id(plan)] = plan, orjson.Fragment(orjson.dumps(plan))
+        return found[1]
+
+
+_PLANS = _PlanDocuments()
 
 
 def incident_fields(incident: Incident) -> dict[str, object]:
@@ -69,10 +95,11 @@ def incident_fields(incident: Incident) -> dict[str, object]:
 def history_entry(decision: Decision) -> HistoryEntry:
     """Return the record of a decision that changed an incident: its changes are the fields that differ."""
     before, after = decision.before, decision.incident
+    new = _VALUES(after)
     if before is None:
-        changes = {name: getattr(after, name) for name in _FIELDS}
+        changes = dict(zip(_FIELDS, new, strict=True))
     else:
-        changes = {name: new for name in _FIELDS if (new := getattr(after, name)) is not (old := getattr(before, name)) and new != old}
+        changes = {name: value for name, value, old in zip(_FIELDS, new, _VALUES(before), strict=True) if value is not old and value != old}
     return HistoryEntry(
         incident=after.number,
         version=after.version,

@@ -122,7 +122,7 @@ class Store:
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._wire.client.aclose()
+        await self._wire.close()
 
     # --- start-up ------------------------------------------------------------------------------------------------------------------
 
