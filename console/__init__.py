@@ -1,1 +1,1 @@
-"""The HTTP API and the answer page through which people see and acknowledge incidents."""
+"""What people see and do: the HTTP API, the answer page behind the link of a page, live events, and the read model of the lists."""

@@ -1,0 +1,176 @@
+"""The page behind the link of a page: shows the incident, and takes the answer. No sign-in, no script.
+
+GET and HEAD never act, because mail scanners and link previews fetch links; the button posts. The token in the path is the secret and
+names the person who answers (`tocsin/runtime/links.py`). What the page says is in `answerview.py` and `pages/`, where text from alerts is
+escaped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from aiohttp import hdrs, web
+
+from console.answerview import Pages, Reader, answer_view
+from console.endpoint import read_limited
+from console.incidents import act
+from console.openapi import Call, Reply, Route
+from console.problems import Refused
+from console.views import alert_views
+from tocsin.policy import events as ev
+from tocsin.policy.model import Incident
+from tocsin.policy.rules import EMERGENCY_PERSON
+from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
+from tocsin.store import codec
+
+VIA: Final = "link"
+
+ACKNOWLEDGE, ASSIGN = "acknowledge", "assign"
+
+HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+
+PAGES: Final = Pages()
+"""The templates; they hold no state."""
+
+
+def page_response(status: int, html: str, headers: dict[str, str] | None = None) -> web.Response:
+    """Return a page for people."""
+    return web.Response(status=status, text=html, content_type="text/html", charset="utf-8", headers=HEADERS | (headers or {}))
+
+
+def refused_page(refused: Refused) -> web.Response:
+    """Return a refusal as a page."""
+    status = refused.problem.status
+    return page_response(status, PAGES.message(*_words(status, refused.problem.detail)), refused.headers)
+
+
+def _words(status: int, detail: str) -> tuple[str, str]:
+    match status:
+        case 403:
+            return "This did not come from this page", "Open the link of your page again and press the button there. Nothing was changed."
+        case 404:
+            return "This link is not valid", "It may have been cut off. Open it from the page you received, or look there for the number."
+        case 410:
+            return "This link has expired", detail
+        case 503:
+            return "The pager cannot answer right now", "Paging goes on. Try again in a moment: doing it twice does no harm."
+        case _:
+            return "That did not work", detail
+
+
+async def show(call: Call) -> Reply:
+    """GET and HEAD: show, and change nothing."""
+    link, reader = await _link(call)
+    return page_response(200, await _page(call, link, reader))
+
+
+async def answer(call: Call) -> Reply:
+    """POST: the reader has it."""
+    link, reader = await _link(call)
+    _require_own_form(call)
+    event = await _event(call, reader)
+    try:
+        await act(call.desk, link.incident, event)
+    except Refused as refused:
+        if refused.problem.status != 409:
+            raise
+        return page_response(409, await _page(call, link, reader))
+    return page_response(200, await _page(call, link, reader))
+
+
+async def _link(call: Call) -> tuple[Link, Reader]:
+    found = read_token(await call.desk.link_key.get(), call.request.match_info["token"], call.now)
+    match found:
+        case LinkInvalid():
+            raise Refused(404, "not a link of ours")
+        case LinkExpired(link):
+            raise Refused(410, f"It was for INC-{link.incident}. A newer page has a newer link.")
+        case Link():
+            pass
+    person = call.desk.rules.people.get(found.person)
+    if person is not None:
+        return found, Reader(person.key, person.name or person.key, person.time_zone)
+    if found.person == EMERGENCY_PERSON:
+        return found, Reader(EMERGENCY_PERSON, "emergency contact", "UTC")
+    raise Refused(410, "The person it was made for is no longer in the rules.")
+
+
+def _require_own_form(call: Call) -> None:
+    """Refuse what another site makes a browser send.
+
+    `Sec-Fetch-Site` decides where the browser sends it. Over plain HTTP it does not, and because of our Referrer-Policy the form's origin
+    is `null` there; that is let through, since nobody can send it without knowing the token. Programs send neither.
+    """
+    headers = call.request.headers
+    site = headers.get("Sec-Fetch-Site")
+    if site is not None:
+        if site not in ("same-origin", "none"):
+            raise Refused(403, "the form is another site's")
+        return
+    origin = headers.get(hdrs.ORIGIN)
+    ours = (call.request.host, urlsplit(call.desk.external_url).netloc)
+    if origin is not None and origin != "null" and urlsplit(origin).netloc not in ours:
+        raise Refused(403, "the form is another site's")
+
+
+async def _event(call: Call, reader: Reader) -> ev.Event:
+    form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=20)
+    match form.get("action", [ACKNOWLEDGE]):
+        case ["acknowledge"]:
+            return ev.Acknowledged(reader.key, via=VIA)
+        case ["assign"]:
+            return ev.Assigned(reader.key, to=reader.key, via=VIA)
+        case _:
+            raise Refused(422, "This page does not know that button.")
+
+
+async def _page(call: Call, link: Link, reader: Reader) -> str:
+    incident, records = await _load(call, link.incident)
+    alerts = alert_views([codec.read_alert(key, *codec.split_alert_record(record)) for key, record in records.items()])
+    return PAGES.answer(answer_view(incident, alerts, reader, call.now, call.desk.rules))
+
+
+async def _load(call: Call, number: int) -> tuple[Incident, dict[str, bytes]]:
+    async with call.desk.turns.turn():
+        incident = await call.desk.store.load(number)
+        if incident is None:
+            raise Refused(410, "The incident is no longer kept.")
+        (records,) = await call.desk.store.load_alerts([number])
+    return incident, records
+
+
+async def show_incident(call: Call) -> Reply:
+    """GET /i/{id}: where the `url` of an incident leads until there is a console of pages; says how to read it."""
+    return page_response(200, PAGES.pointer(call.request.match_info["id"][:20], call.desk.external_url))
+
+
+async def show_style(call: Call) -> Reply:
+    """The one style sheet of these pages."""
+    return web.Response(
+        text=PAGES.style, content_type="text/css", headers={"Cache-Control": "max-age=3600", "X-Content-Type-Options": "nosniff"}
+    )
+
+
+def _page_route(method: str, path: str, handler: object, summary: str, *statuses: int) -> Route:
+    returns = dict.fromkeys((*statuses, 503), "text/html")
+    return Route(method, path, handler, summary, None, returns=returns, refuse=refused_page)  # type: ignore[arg-type]
+
+
+ANSWER_ROUTES: Final[tuple[Route, ...]] = (
+    _page_route("GET", "/a/{token}", show, "Show the incident of a page to its reader", 200, 404, 410),
+    _page_route("HEAD", "/a/{token}", show, "The same without its body", 200, 404, 410),
+    _page_route("POST", "/a/{token}", answer, "The reader has it", 200, 403, 404, 409, 410, 413, 422),
+    _page_route("GET", "/i/{id}", show_incident, "How to read an incident", 200),
+    replace(
+        _page_route("GET", "/static/answer.css", show_style, "The style of the pages", 200), returns={200: "text/css", 503: "text/html"}
+    ),
+)
