@@ -6,7 +6,7 @@ Reading accepts documents of this version only: an unknown version raises `Unkno
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from operator import attrgetter
 
 import orjson
@@ -21,9 +21,9 @@ PLANS_MAX = 4_096
 """Plans kept encoded: one for each service and version of the rules in use."""
 
 _INCIDENT = TypeAdapter(Incident)
+_PLAN = TypeAdapter(Plan)
 _FIELDS = tuple(field.name for field in fields(Incident))
 _VALUES = attrgetter(*_FIELDS)
-_PREFIX = b'{"v":%d,' % VERSION
 
 
 class UnknownVersion(Exception):
@@ -34,16 +34,20 @@ class IncidentReader:
     """Reads incidents; equal plans become one object, since thousands of incidents share a ladder."""
 
     def __init__(self) -> None:
-        self._plans: dict[Plan, Plan] = {}
+        self._plans: dict[bytes, Plan] = {}
 
     def read(self, document: bytes) -> Incident:
         """Return the incident of a document.
 
-        Raises UnknownVersion, and pydantic's ValidationError when the document is damaged.
+        Raises UnknownVersion, and ValueError when the document is damaged.
         """
-        if not document.startswith(_PREFIX):
-            raise UnknownVersion(document[:16].decode(errors="replace"))
-        return self._interned(_INCIDENT.validate_json(document))
+        version, length, rest = document.split(b" ", 2)
+        if version != b"%d" % VERSION:
+            raise UnknownVersion(version[:16].decode(errors="replace"))
+        plan_end = int(length)
+        values = orjson.loads(rest[plan_end:])
+        values["plan"] = self._plan(rest[:plan_end])
+        return _INCIDENT.validate_python(values)
 
     def replay(self, entries: Iterable[Mapping[str, object]]) -> Incident:
         """Return the incident that history entries (oldest first, as `orjson.loads` gives them) add up to."""
@@ -52,33 +56,39 @@ class IncidentReader:
             changes = entry["changes"]
             assert isinstance(changes, dict)
             document |= changes
-        return self._interned(_INCIDENT.validate_json(orjson.dumps(document)))
+        document["plan"] = self._plan(orjson.dumps(document["plan"]))
+        return _INCIDENT.validate_python(document)
 
-    def _interned(self, incident: Incident) -> Incident:
-        plan = self._plans.setdefault(incident.plan, incident.plan)
-        return incident if plan is incident.plan else replace(incident, plan=plan)
+    def _plan(self, encoded: bytes) -> Plan:
+        plan = self._plans.get(encoded)
+        if plan is None:
+            if len(self._plans) >= PLANS_MAX:
+                self._plans.clear()
+            plan = self._plans[encoded] = _PLAN.validate_json(encoded)
+        return plan
 
 
 def incident_document(incident: Incident) -> bytes:
-    """Return the incident as the store keeps it."""
-    values = dict(zip(_FIELDS, _VALUES(incident), strict=True))
-    values["plan"] = _PLANS.of(incident.plan)
-    return _PREFIX + orjson.dumps(values)[1:]
+    """Return the incident as the store keeps it: version, length of the plan, the plan, and everything else.
 
-
-class _PlanDocuments(dict[int, tuple[Plan, orjson.Fragment]]):
-    """Plans encoded once: thousands of incidents share one, and it is half of their document.
-
-    Kept by identity, because hashing a plan costs as much as encoding it; the plan is kept with it, so an identity is not used again.
+    The plan stands apart because thousands of incidents share one: its bytes are encoded and decoded once.
     """
+    plan = _PLANS.of(incident.plan)
+    values = dict(zip(_FIELDS, _VALUES(incident), strict=True))
+    del values["plan"]
+    return b"%d %d %b%b" % (VERSION, len(plan), plan, orjson.dumps(values))
 
-    def of(self, plan: Plan) -> orjson.Fragment:
+
+class _PlanDocuments(dict[int, tuple[Plan, bytes]]):
+    """Plans encoded once, by identity: hashing a plan costs as much as encoding it. The plan is kept, so its identity stays its own."""
+
+    def of(self, plan: Plan) -> bytes:
         """Return the plan's JSON."""
         found = self.get(id(plan))
         if found is None:
             if len(self) >= PLANS_MAX:
                 self.clear()
-            found = self[id(plan)] = plan, orjson.Fragment(orjson.dumps(plan))
+            found = self[id(plan)] = plan, orjson.dumps(plan)
         return found[1]
 
 
