@@ -23,6 +23,7 @@ from console.incidents import act, open_by_hand
 from console.openapi import Call, Reply, Route, api, document
 from console.problems import Problem, Refused, Unusable
 from console.readmodel import Position
+from console.selftest import SELF_TEST_ROUTES
 from console.stream import follow
 from console.views import IncidentDetail, IncidentList, IncidentView, OnCallView, TokenView, incident_view
 from tocsin.policy import events as ev
@@ -193,5 +194,6 @@ ROUTES: Final[tuple[Route, ...]] = (
     api("GET", "/api/v1/events", follow, "Follow changes live", role=Role.VIEWER, returns={200: "text/event-stream"}),
     api("POST", "/api/v1/tokens", make_token, "Make a token", role=Role.ADMINISTRATOR, body=bodies.TokenBody, returns={201: TokenView}),
     api("GET", "/api/v1/openapi.json", show_document, "This document", role=None, returns={200: "application/json"}),
+    *SELF_TEST_ROUTES,
     *ANSWER_ROUTES,
 )

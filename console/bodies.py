@@ -144,6 +144,13 @@ class TokenBody(Sent):
     role: Role
 
 
+class TestPageBody(Sent):
+    """Who shall be paged, over which of the contacts (their order in the rules, from 0)."""
+
+    person: str = Field(max_length=200)
+    contact: int = Field(default=0, ge=0, le=100)
+
+
 class OnCallQuery(Sent):
     """At which instant; now without it."""
 

@@ -7,6 +7,7 @@ another process changed between load and commit makes the commit refuse; then it
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from console.desk import Desk
 from console.problems import Refused, Unusable
@@ -54,32 +55,29 @@ async def act(desk: Desk, number: int, event: ev.Event) -> Decision:
 
 async def open_by_hand(desk: Desk, *, title: str, severity: int, service: str, requester: str, text: str, actor: str) -> Decision:
     """Open an incident for a person. Raises Unusable for an unknown service, Refused (503), StoreAway."""
-    rules = desk.rules
-    if rules.service_named(service) is None:
+    if desk.rules.service_named(service) is None:
         raise Unusable.field("service", "there is no service of this name in the rules")
+
+    def opening(number: int) -> ev.Opening:
+        return ev.OpenedByPerson(number, f"hand:{number}", service, title, severity, actor, requester, text)
+
+    return await open_new(desk, title, opening)
+
+
+async def open_new(desk: Desk, title: str, opening: Callable[[int], ev.Opening]) -> Decision:
+    """Open an incident of the next free number, durably. Raises Refused (503) when many are being opened at once, StoreAway."""
     shards = desk.store.shards
     now = desk.clock.now_ms()
     shard = zlib.crc32(f"{title}{now}".encode()) % shards
     async with desk.turns.turn_at(shard):
         for _ in range(DECIDED_AGAIN_MAX):
             _, seq = await desk.store.cursor_and_seq(shard)
-            number = incident_number(seq, shard, shards)
-            event = ev.OpenedByPerson(
-                number=number,
-                group_key=f"hand:{number}",
-                service=service,
-                title=title,
-                severity=severity,
-                actor=actor,
-                requester=requester,
-                text=text,
-            )
-            decision = open_incident(event, now, rules)
+            decision = open_incident(opening(incident_number(seq, shard, shards)), now, desk.rules)
             commit = Commit(shard, now, [decision], seq=(seq, seq + 1), origin=desk.store.origin)
             result = await desk.store.commit(commit)
             match result:
                 case Committed():
-                    desk.deps.metrics.incidents_opened.labels(str(severity)).inc()
+                    desk.deps.metrics.incidents_opened.labels(str(decision.incident.severity)).inc()
                     _record(desk, decision)
                     return decision
                 case SeqMoved():

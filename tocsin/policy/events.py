@@ -176,4 +176,17 @@ class OpenedByPerson:
     text: str = ""
 
 
-Opening = OpenedByAlerts | OpenedByPerson
+@dataclass(frozen=True, slots=True)
+class TestRequested:
+    """Somebody wants to see a page arrive: an incident of severity 4 that pages one contact of one person and resolves by itself."""
+
+    number: int
+    group_key: str
+    service: str
+    title: str
+    person: str
+    contact: int
+    actor: str
+
+
+Opening = OpenedByAlerts | OpenedByPerson | TestRequested

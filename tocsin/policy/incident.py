@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from tocsin.policy import events as ev
 from tocsin.policy import ladder
@@ -20,12 +21,19 @@ from tocsin.policy.ladder import AMBIGUOUS_MAX, Due
 from tocsin.policy.model import LOW, Incident, Page, PageKind, PageStatus, State, evolve
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 
+NOT_PURSUED = (PageKind.RESOLVED, PageKind.TEST)
+"""Kinds that are given up after a few failures, without another contact."""
+
+TEST_SOURCE = "test"
+"""`source` of an incident that only tests a contact."""
+
 
 class Reason(enum.StrEnum):
     """Why an incident changed, or did not."""
 
     OPENED = "opened"
     OPENED_BY_PERSON = "opened_by_person"
+    TEST_REQUESTED = "test_requested"
     ALERTS_JOINED = "alerts_joined"
     ALERTS_CLEARED = "alerts_cleared"
     ALL_CLEAR = "all_clear"
@@ -114,12 +122,6 @@ def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
     service = rules.service_named(event.service)
     assert service is not None, f"no service {event.service}"
     plan = service.plan
-    if isinstance(event, ev.OpenedByAlerts):
-        severity, firing, source, reason = _worst(event.firing), sum(event.firing), "alerts", Reason.OPENED
-        labels, requester, text = event.labels, "", ""
-    else:
-        severity, firing, source, reason = event.severity, 0, "person", Reason.OPENED_BY_PERSON
-        labels, requester, text = {}, event.requester, event.text
     fresh = Incident(
         number=event.number,
         version=0,
@@ -127,23 +129,32 @@ def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
         service=event.service,
         title=event.title,
         state=State.OPEN,
-        severity=severity,
-        labels=labels,
+        severity=LOW,
+        labels={},
         plan=plan,
         rules_version=rules.version,
         opened_at=now,
         changed_at=now,
         triggered_at=now,
-        source=source,
-        requester=requester,
-        text=text,
-        firing=firing,
-        severity_pinned=isinstance(event, ev.OpenedByPerson),
-        hold_until=now + plan.wait_ms if plan.wait_ms and isinstance(event, ev.OpenedByAlerts) else None,
     )
+    inputs: dict[str, object] = {"service": service.name, "ladder": plan.ladder.name}
+    match event:
+        case ev.OpenedByAlerts(labels=labels, firing=firing):
+            reason, hold_until = Reason.OPENED, now + plan.wait_ms if plan.wait_ms else None
+            fresh = evolve(fresh, severity=_worst(firing), labels=labels, firing=sum(firing), hold_until=hold_until)
+        case ev.OpenedByPerson(severity=severity, requester=requester, text=text):
+            reason = Reason.OPENED_BY_PERSON
+            fresh = evolve(fresh, severity=severity, severity_pinned=True, source="person", requester=requester, text=text)
+        case ev.TestRequested(person=person, contact=contact):
+            # Nothing fires: it is clear from the start, so it pages nobody else and resolves by itself.
+            fresh = evolve(fresh, severity_pinned=True, source=TEST_SOURCE, clear_since=now)
+            fresh = ladder.page(fresh, [person], now, rules, kind=PageKind.TEST)
+            fresh = evolve(fresh, pages=tuple(replace(p, due_at=now) for p in fresh.pages if p.contact == contact))
+            return _decision(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now)
+        case _:
+            assert_never(event)
     climbed = ladder.climb(fresh, now, rules)
-    inputs = {"severity": severity, "service": service.name, "ladder": plan.ladder.name} | _climb_inputs(climbed)
-    return _decision(None, climbed.incident, reason, inputs, event, now)
+    return _decision(None, climbed.incident, reason, {"severity": fresh.severity} | inputs | _climb_inputs(climbed), event, now)
 
 
 def outbox_changes(before: Incident | None, after: Incident) -> OutboxChanges:
@@ -377,7 +388,7 @@ def _resolve(incident: Incident, now: int, by: str, reason: Reason, inputs: dict
     )
     told: dict[str, Page] = {}
     for page in incident.pages:
-        if page.status is PageStatus.SENT and page.person != by and page.kind is not PageKind.RESOLVED:
+        if page.status is PageStatus.SENT and page.person != by and page.kind not in NOT_PURSUED:
             told.setdefault(page.person, page)
     if told:
         step = after.steps
@@ -431,7 +442,7 @@ def _page_unreachable(incident: Incident, event: ev.PageUnreachable, now: int, r
         return incident, Reason.IGNORED, {"page": event.page_id}
     attempts, ambiguous = page.attempts + 1, page.ambiguous + event.ambiguous
     inputs = {"page": page.id, "attempt": attempts, "why": event.why, "ambiguous": event.ambiguous}
-    give_up = ambiguous >= AMBIGUOUS_MAX or (page.kind is PageKind.RESOLVED and attempts >= ladder.FAILING_AFTER)
+    give_up = ambiguous >= AMBIGUOUS_MAX or (page.kind in NOT_PURSUED and attempts >= ladder.FAILING_AFTER)
     if give_up:
         failed = replace(page, status=PageStatus.FAILED, attempts=attempts, ambiguous=ambiguous, settled_at=now, reason=event.why)
         return _after_failure(ladder.with_page(incident, failed), failed, now, rules, Reason.PAGE_GIVEN_UP, inputs)
@@ -446,7 +457,7 @@ def _page_unreachable(incident: Incident, event: ev.PageUnreachable, now: int, r
 
 def _after_failure(incident: Incident, page: Page, now: int, rules: Rules, reason: Reason, inputs: dict[str, object]) -> Result:
     """The person's next contact at once; when the whole step reaches nobody, the next rung at once."""
-    if page.kind is PageKind.RESOLVED:
+    if page.kind in NOT_PURSUED:
         return incident, reason, inputs
     after, nobody = ladder.fall_back(incident, page, now)
     if not nobody or page.rung is None or after.state is not State.OPEN or page.rung < after.next_rung - 1:
