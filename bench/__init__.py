@@ -1,0 +1,1 @@
+"""What Tocsin reaches, measured beside Alertmanager on the same machine: `make bench`, docs/performance.md."""
