@@ -7,6 +7,7 @@ escape everything, and no text is ever read as a template.
 from __future__ import annotations
 
 import unicodedata
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ ALERTS_SHOWN_MAX: Final = 10
 LABELS_SHOWN_MAX: Final = 30
 TOLD_SHOWN_MAX: Final = 20
 TEXT_CHARACTERS_MAX: Final = 2_000
+TITLE_CHARACTERS_MAX: Final = 200
 
 SEVERITY_WORDS: Final = {1: "▲ Severity 1", 2: "■ Severity 2", 3: "● Severity 3", 4: "○ Severity 4, low"}
 
@@ -92,6 +94,8 @@ class Pages:
             loader=PackageLoader("console", "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
         )
         self.style = files("console").joinpath("static", "answer.css").read_text(encoding="utf-8")
+        # The address changes with the content, so that a browser never shows a new page with an old style.
+        self._templates.globals["style_version"] = f"{zlib.crc32(self.style.encode()):x}"
 
     def answer(self, view: AnswerView) -> str:
         """Return the answer page."""
@@ -112,6 +116,10 @@ def clean(text: str) -> str:
     return "".join(character for character in kept if unicodedata.category(character) not in ("Cc", "Cs") and not _turns(character))
 
 
+def _cut(title: str) -> str:
+    return title if len(title) <= TITLE_CHARACTERS_MAX else title[: TITLE_CHARACTERS_MAX - 1] + "…"
+
+
 def _turns(character: str) -> bool:
     return "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069" or character in "\u200e\u200f\u061c"
 
@@ -124,7 +132,7 @@ def answer_view(incident: Incident, alerts: Sequence[AlertView], reader: Reader,
     shown = (firing or alerts)[:ALERTS_SHOWN_MAX]
     return AnswerView(
         id=incident.id,
-        title=clean(incident.title),
+        title=_cut(clean(incident.title)),
         severity=incident.severity,
         severity_words=SEVERITY_WORDS[incident.severity],
         state_words="not acknowledged" if incident.state is State.OPEN else str(incident.state),
@@ -194,7 +202,9 @@ def _standing(incident: Incident, reader: Reader, rules: Rules, times: _Times) -
             holder = _name(incident.acknowledged_by or "", rules)
             since = times.at(incident.acknowledged_at or incident.changed_at)
             mine = "It is in your name. " if incident.assignee == reader.key else ""
-            return f"{holder} has it since {since}, until {until}.", "held", f"{mine}Nobody else is paged until then."
+            climbs = incident.plan.ladder.until == "resolved"
+            others = "The ladder goes on until it is resolved." if climbs else "Nobody else is paged until then."
+            return f"{holder} took it at {since} and has it until {until}.", "held", f"{mine}{others}"
 
 
 def _button(incident: Incident, reader: Reader, now: int) -> Button | None:

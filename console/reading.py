@@ -20,7 +20,7 @@ from tocsin.runtime.clock import Clock
 from tocsin.runtime.metrics import Metrics
 from tocsin.store.store import Store, StoreAway
 
-ENTRIES_MAX: Final = 500
+ENTRIES_MAX: Final = 100
 """History entries of one shard that are read at once."""
 
 CATCH_UP_S: Final = 5.0

@@ -29,10 +29,11 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE cursors (shard INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL);
 CREATE TABLE incidents (
     number INTEGER PRIMARY KEY, version INTEGER NOT NULL, state TEXT NOT NULL, severity INTEGER NOT NULL, service TEXT NOT NULL,
-    opened_at INTEGER NOT NULL, searched TEXT NOT NULL, document BLOB NOT NULL
+    opened_at INTEGER NOT NULL, searched TEXT NOT NULL
 );
 CREATE INDEX incidents_by_opening ON incidents (opened_at DESC, number DESC);
 CREATE INDEX incidents_by_state ON incidents (state, severity);
+CREATE TABLE documents (number INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE TABLE history (
     id INTEGER PRIMARY KEY AUTOINCREMENT, incident INTEGER NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL,
     reason TEXT NOT NULL, actor TEXT NOT NULL, state TEXT NOT NULL, inputs BLOB NOT NULL
@@ -156,8 +157,10 @@ class ReadModel:
                      orjson.dumps(change["inputs"])),
                 )  # fmt: skip
             # The first entry of an incident holds every field; one whose beginning was trimmed away cannot be shown.
-            rows = [_incident_row(document) for document in documents.values() if "number" in document]
-            self._db.executemany("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?,?)", rows)
+            whole = [document for document in documents.values() if "number" in document]
+            self._db.executemany("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?)", map(_incident_row, whole))
+            written = [(document["number"], orjson.dumps(document)) for document in whole]
+            self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?,?)", written)
             last = {entry.shard: (entry.shard, entry.id, entry.hash) for entry in fresh}
             self._db.executemany("INSERT OR REPLACE INTO cursors VALUES (?,?,?)", last.values())
         return len(fresh)
@@ -165,7 +168,7 @@ class ReadModel:
     def _documents(self, numbers: Iterable[int]) -> dict[int, dict[str, Any]]:
         found = {}
         for number in numbers:
-            row = self._db.execute("SELECT document FROM incidents WHERE number = ?", (number,)).fetchone()
+            row = self._db.execute("SELECT document FROM documents WHERE number = ?", (number,)).fetchone()
             if row is not None:
                 found[number] = orjson.loads(row[0])
         return found
@@ -185,9 +188,11 @@ class ReadModel:
     def incidents(self, wanted: Wanted) -> list[Incident]:
         """Return incidents, the newest opening first."""
         where, values = _conditions(wanted)
-        query = f"SELECT document FROM incidents {where} ORDER BY opened_at DESC, number DESC LIMIT ?"  # noqa: S608  no text of a caller
+        # The documents are apart, so that a search reads only the narrow rows.
+        query = f"SELECT number FROM incidents {where} ORDER BY opened_at DESC, number DESC LIMIT ?"  # noqa: S608  no text of a caller
         with self._lock:
-            rows = self._db.execute(query, [*values, wanted.limit]).fetchall()
+            numbers = self._db.execute(query, [*values, wanted.limit]).fetchall()
+            rows = [self._db.execute("SELECT document FROM documents WHERE number = ?", number).fetchone() for number in numbers]
         return [self._reader.replay([{"changes": orjson.loads(document)}]) for (document,) in rows]
 
     def history(self, number: int, most: int) -> list[Change]:
@@ -252,7 +257,6 @@ def _incident_row(document: Mapping[str, Any]) -> tuple[object, ...]:
         document["service"],
         document["opened_at"],
         searched.casefold(),
-        orjson.dumps(document),
     )
 
 

@@ -18,6 +18,7 @@ from console.reading import Reading
 from console.views import change_event
 
 HEARTBEAT_S: Final = 15.0
+LOOK_EVERY_S: Final = 5.0
 SEND_S: Final = 10.0
 """A follower that takes nothing for so long is let go; it comes back with Last-Event-ID."""
 
@@ -67,7 +68,7 @@ async def _start(reading: Reading, last_event_id: str | None) -> tuple[int, bool
 async def _send_changes(stream: EventSourceResponse, call: Call, last: int) -> None:
     reading, followers = call.desk.reading, call.desk.followers
     generation = reading.model.generation
-    while not followers.is_closing and stream.is_connected():
+    while not followers.is_closing and call.request.transport is not None and stream.is_connected():
         news = reading.news()
         changes = await reading.changes_after(last, BATCH_MAX)
         if reading.model.generation != generation:
@@ -76,4 +77,4 @@ async def _send_changes(stream: EventSourceResponse, call: Call, last: int) -> N
             await stream.send(change_event(change).model_dump_json(), id=f"{generation}-{change.id}")
             last = change.id
         if not changes:
-            await call.desk.clock.wait(HEARTBEAT_S, news)  # now and then it is seen whether the client is still there
+            await call.desk.clock.wait(LOOK_EVERY_S, news)  # now and then it is seen whether the client is still there

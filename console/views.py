@@ -5,6 +5,7 @@ Owns names and formats of answers (times as RFC 3339 in UTC, durations as Promet
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -243,16 +244,13 @@ def _counts(incident: Incident) -> AlertCounts:
 
 
 def next_step(incident: Incident) -> tuple[tuple[str, ...], int] | None:
-    """Return the roles that are paged next and when (ms UTC), None while the ladder is held, exhausted or over."""
-    if incident.state is not State.OPEN:
+    """Return the roles that are paged next and when (ms UTC), None while the ladder is held or over."""
+    climbs_while_held = incident.state is State.ACKNOWLEDGED and incident.plan.ladder.until == "resolved"
+    found = ladder.agenda(replace(incident, state=State.OPEN) if climbs_while_held else incident)
+    if found is None or found[1] not in (Due.RUNG, Due.REPEAT):
         return None
-    rung = ladder.next_rung_words(incident)
-    if rung is not None:
-        return rung[0].roles, rung[1]
-    found = ladder.agenda(incident)
-    if found is not None and found[1] is Due.REPEAT:
-        return incident.rungs[-1].roles, found[0]
-    return None
+    rung = incident.rungs[incident.next_rung if found[1] is Due.RUNG else -1]
+    return rung.roles, found[0]
 
 
 def _ladder_view(incident: Incident) -> LadderView:
