@@ -7,6 +7,7 @@ escaped.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -18,12 +19,11 @@ from console.endpoint import read_limited
 from console.incidents import act
 from console.openapi import Call, Reply, Route
 from console.problems import Refused
-from console.views import alert_views
+from console.views import read_alerts
 from tocsin.policy import events as ev
 from tocsin.policy.model import Incident
 from tocsin.policy.rules import EMERGENCY_PERSON
 from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
-from tocsin.store import codec
 
 VIA: Final = "link"
 
@@ -135,7 +135,7 @@ async def _event(call: Call, reader: Reader) -> ev.Event:
 
 async def _page(call: Call, link: Link, reader: Reader) -> str:
     incident, records = await _load(call, link.incident)
-    alerts = alert_views([codec.read_alert(key, *codec.split_alert_record(record)) for key, record in records.items()])
+    alerts = await asyncio.to_thread(read_alerts, records)
     return PAGES.answer(answer_view(incident, alerts, reader, call.now, call.desk.rules))
 
 

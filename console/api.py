@@ -27,8 +27,6 @@ from console.selftest import SELF_TEST_ROUTES
 from console.stream import follow
 from console.views import IncidentDetail, IncidentList, IncidentView, OnCallView, TokenView, incident_view
 from tocsin.policy import events as ev
-from tocsin.policy.model import Alert
-from tocsin.store import codec
 
 _NUMBER: Final = re.compile(r"(?:INC-)?([0-9]{1,12})", re.IGNORECASE)
 
@@ -68,15 +66,10 @@ async def show_incident(call: Call) -> Reply:
         if incident is None:
             raise Refused(404, "there is no such incident")
         (records,) = await call.desk.store.load_alerts([number])
-    alerts = await asyncio.to_thread(_alerts, records)
+    alerts = await asyncio.to_thread(views.read_alerts, records)
     await call.desk.reading.catch_up()
     changes = await call.desk.reading.history(number, views.HISTORY_SHOWN_MAX)
     return 200, views.incident_detail(incident, alerts, changes, call.desk.rules, call.desk.external_url)
-
-
-def _alerts(records: Mapping[str, bytes]) -> list[views.AlertView]:
-    alerts: list[Alert] = [codec.read_alert(key, *codec.split_alert_record(record)) for key, record in records.items()]
-    return views.alert_views(alerts)
 
 
 async def show_on_call(call: Call) -> Reply:

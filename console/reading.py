@@ -62,6 +62,7 @@ class Reading:
         self._wake = asyncio.Event()
         self._news = asyncio.Event()
         self._never = asyncio.Event()
+        self._is_counted = False
         self.away: str | None = None
 
     @property
@@ -134,8 +135,9 @@ class Reading:
                 entries.sort(key=lambda entry: int(entry.id.partition("-")[0]))
                 applied += await asyncio.to_thread(self.model.apply, entries)
                 self.tell()
-        if applied:
+        if applied or not self._is_counted:
             await self._count()
+            self._is_counted = True
 
     async def _check(self) -> None:
         """Rebuild when the store does not hold the entries that the read model was built from."""

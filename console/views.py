@@ -5,6 +5,7 @@ Owns names and formats of answers (times as RFC 3339 in UTC, durations as Promet
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -18,6 +19,7 @@ from tocsin.policy.fingerprint import fingerprint
 from tocsin.policy.ladder import Due
 from tocsin.policy.model import Alert, AlertStatus, Incident, Page, PageKind, PageStatus, State
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
+from tocsin.store import codec
 
 ALERTS_SHOWN_MAX: Final = 1_000
 HISTORY_SHOWN_MAX: Final = 1_000
@@ -279,6 +281,11 @@ def alert_views(alerts: list[Alert]) -> list[AlertView]:
         )
         for alert in ordered[:ALERTS_SHOWN_MAX]
     ]
+
+
+def read_alerts(records: Mapping[str, bytes]) -> list[AlertView]:
+    """Return the alerts of an incident's records, as `alert_views`. Slow for thousands: not for the event loop."""
+    return alert_views([codec.read_alert(key, *codec.split_alert_record(record)) for key, record in records.items()])
 
 
 def channel_of(page: Page, rules: Rules) -> str:

@@ -366,10 +366,18 @@ async def test_without_a_store_there_is_a_503_that_says_to_try_again(data_dir: P
         ):
             assert answer.status == 503
             assert answer.headers["Retry-After"] == "1"
+        await _until(site, is_ready=False)
         await server.start()
         assert (await site.post(of(incident, "acknowledge"))).json["version"] == 2
+        await _until(site, is_ready=True)
     await store.close()
     await server.stop()
+
+
+async def _until(site: Site, *, is_ready: bool) -> None:
+    async with asyncio.timeout(20):
+        while (await site.get("/-/ready", by=None)).status != (200 if is_ready else 503):
+            site.clock.advance(2_000)
 
 
 # --- on call, document -------------------------------------------------------------------------------------------------------------

@@ -122,6 +122,15 @@ async def test_the_read_model_outlives_a_restart_and_goes_on(server: EmbeddedSer
         assert site.role.desk.reading.model.generation == generation
 
 
+async def test_the_gauge_is_right_after_a_restart_without_news(server: EmbeddedServer, store: Store, tmp_path: Path) -> None:
+    async with running_console(server, store, tmp_path) as site:
+        await site.fire()
+        await ids(site)
+    async with running_console(server, store, tmp_path) as site:
+        await ids(site)
+        assert site.metric("tocsin_incidents", state="open", severity="1") == 1
+
+
 @pytest.mark.parametrize("damage", ["garbage", "other schema", "empty"])
 async def test_a_damaged_read_model_is_built_again(server: EmbeddedServer, store: Store, tmp_path: Path, damage: str) -> None:
     async with running_console(server, store, tmp_path) as site:
