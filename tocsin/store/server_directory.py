@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
@@ -117,7 +118,10 @@ class ServerDirectory:
         if len(os.fsencode(here)) <= SOCKET_PATH_MAX_BYTES:
             return here, None
         record = self.read_record()
-        if record is not None:  # left by a crash
+        if record is not None and record.socket_dir is not None:  # left by a crash
+            earlier = Path(record.socket_dir)
+            if _is_private(earlier):  # clients look for the server where it was
+                return earlier / "store.sock", earlier
             _remove_socket_dir(record)
         private = Path(tempfile.mkdtemp(prefix="tocsin-"))  # mode 0700
         if len(os.fsencode(private / "store.sock")) > SOCKET_PATH_MAX_BYTES:
@@ -179,6 +183,15 @@ def _try_lock(fd: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_private(directory: Path) -> bool:
+    """Whether it is a directory that nobody but us could have put there or can enter."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o077
 
 
 def _remove_socket_dir(record: ServerRecord) -> None:
