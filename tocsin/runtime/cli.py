@@ -1,0 +1,97 @@
+"""The command `tocsin`: which commands there are, and what their exit codes mean.
+
+0 done, 1 failed, 2 usage, 3 not found, 4 rules invalid, 5 server unreachable, 6 refused, 7 problems found. Commands import what they need
+when they run: `tocsin --version` and `tocsin incident ack` start fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from tocsin.runtime.client import ClientError
+from tocsin.runtime.commands import incident, oncall, testpage, tokens
+from tocsin.runtime.commands.terminal import URL_DEFAULT, Form, Output, Url, warn
+
+app = typer.Typer(
+    name="tocsin",
+    help="Tocsin takes alerts, folds them into incidents and pages people until someone answers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(incident.app, name="incident")
+app.add_typer(oncall.app, name="oncall")
+app.add_typer(tokens.app, name="token")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tocsin {version('tocsin')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tocsin(
+    show_version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options of `tocsin` itself."""
+
+
+# Flags and their help come from settings.py, where each is defined once: the arguments reach `serve` as they are.
+@app.command(
+    "serve",
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    help="Run everything (`tocsin serve`) or some roles (`tocsin serve ingest`); --help lists all flags.",
+)
+def serve_command(context: typer.Context) -> None:
+    """Run Tocsin."""
+    from tocsin.runtime.commands.serve import serve
+
+    raise typer.Exit(serve(context.args))
+
+
+@app.command("check")
+def check_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rules files; - is standard input.")],
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Say whether rules files can be used, and where they are wrong."""
+    from tocsin.runtime.commands.check import check
+
+    raise typer.Exit(check(files, form))
+
+
+@app.command("test-page")
+def page_somebody(
+    person: Annotated[str, typer.Argument(help="Whom to page, by the key in the rules.")],
+    contact: Annotated[int | None, typer.Option(min=1, help="Which of their contacts, counted from 1; without it the first.")] = None,
+    url: Url = URL_DEFAULT,
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Send a test page and say how it went."""
+    raise typer.Exit(testpage.test_page(person, contact, url, form))
+
+
+@app.command("doctor")
+def doctor_command(url: Url = URL_DEFAULT, form: Output = Form.SIMPLE) -> None:
+    """Look for what would keep a page from being sent: each finding with its consequence and remedy."""
+    from tocsin.runtime.commands.doctor import doctor
+
+    raise typer.Exit(doctor(url, form))
+
+
+def main() -> None:
+    """Run `tocsin`; every failure is one line on standard error and an exit code."""
+    try:
+        app()
+    except ClientError as error:
+        warn(str(error))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
