@@ -29,6 +29,9 @@ EXPIRY_GRACE_MS = 5 * 60_000
 INTAKE_SILENT_MS = 15_000
 """An ingest that has not said for this long that it works counts as down."""
 
+FLUSH_MS = 200
+"""In a storm, an incident's counts are written this often at most; openings, raises, clears and reopenings at once."""
+
 EXPIRIES_MAX = 10_000
 """Alerts that expire in one tick; the rest follows in the next."""
 
@@ -68,6 +71,7 @@ class Correlator:
         self._hold_expiry_until = 0
         self._all_dirty = False
         self._draining = False
+        self._flushed_at = [0] * deps.store.shards
 
     # --- what every role has -------------------------------------------------------------------------------------------------------
 
@@ -138,9 +142,10 @@ class Correlator:
             await self._find_changed()
         batches = await self._store.read_intake(self._cursors, self._deps.settings.tick_entries_max)
         expired = await self._expired(now)
+        waiting = {shard_of_number(number, self._store.shards) for number in self._book.deferred}
         async with asyncio.TaskGroup() as group:
             for shard, entries in enumerate(batches):
-                if entries or expired.get(shard):
+                if entries or expired.get(shard) or shard in waiting:
                     group.create_task(self._apply(shard, entries, expired.get(shard, []), now))
         return Tick(sum(len(entries) for entries in batches), sum(len(alerts) for alerts in expired.values()))
 
@@ -167,17 +172,20 @@ class Correlator:
             self._cursors[shard] = entry.id
 
     async def _fold_and_commit(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> None:
+        flush = now - self._flushed_at[shard] >= FLUSH_MS
         for _ in range(REFOLDS_MAX):
             await self._load_dirty(shard)
-            folded = self._fold(shard, entries, expired, now)
+            folded = self._fold(shard, entries, expired, now, flush=flush)
             await self._forward(folded, now)
             if folded.is_empty and not entries:
                 return
             if await self._commit(shard, folded, entries, now):
+                if flush and folded.decisions:
+                    self._flushed_at[shard] = now
                 return
         raise StoreAway(f"shard {shard} changes faster than it can be folded")
 
-    def _fold(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> Folded:
+    def _fold(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int, *, flush: bool) -> Folded:
         fold = Fold(self._book, shard, now, self._deps.rules.rules, codec.read_alert)
         take, split = fold.take, codec.split_alert_record
         for key, record in expired:
@@ -185,7 +193,7 @@ class Correlator:
         for entry in entries:
             for key, record in entry.alerts:
                 take(key, *split(record), record)
-        return fold.finish()
+        return fold.finish(flush=flush)
 
     async def _commit(self, shard: int, folded: Folded, entries: list[Entry], now: int) -> bool:
         """Write a folded batch; False when it must be folded again."""

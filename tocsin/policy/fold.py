@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tocsin.policy.events import AlertsChanged, OpenedByAlerts
 from tocsin.policy.incident import Decision, decide, open_incident
@@ -26,6 +26,9 @@ PERSIST_END_PART = 4
 """The stored end of a firing alert is renewed once it lags by this part of the time it is good for."""
 
 PERSIST_END_MIN_MS = 60_000
+
+EXPIRED = "expired"
+"""How an alert clears that was not reported in time: by our own clock, whatever its sender's clock says."""
 
 TITLE_MAX = 200
 
@@ -78,6 +81,7 @@ class Folded:
     tallies: dict[int, Tally]
     foreign: list[tuple[int, str, bytes]]
     counts: dict[str, int]
+    deferred: dict[int, _Change]
 
     @property
     def is_empty(self) -> bool:
@@ -96,6 +100,7 @@ class AlertBook:
         self.groups: dict[str, int] = {}
         self.seq = [0] * shards
         self.quiet: set[int] = set()
+        self.deferred: dict[int, _Change] = {}
         self._ends: list[tuple[int, str]] = []
 
     def learn(self, incident: Incident) -> None:
@@ -116,9 +121,11 @@ class AlertBook:
         """Take up an incident of the store with its alerts, each with the digest of its body."""
         self.learn(incident)
         tally: Tally = [0, 0, 0, 0, 0]
+        labels = incident.labels
         for alert, digest in alerts:
             firing = alert.status is AlertStatus.FIRING
             severity = rules.severity_of(alert.labels)
+            labels = common_labels(labels, alert.labels)
             tally[severity - 1 if firing else 4] += 1
             ref = self.alerts.get(alert.key)
             if ref is not None and ref.number > incident.number:
@@ -128,6 +135,9 @@ class AlertBook:
             if firing:
                 heapq.heappush(self._ends, (alert.ends_at, alert.key))
         self.tallies[incident.number] = tally
+        if incident.is_live and (sum(tally[:4]), tally[4]) != (incident.firing, incident.resolved):
+            joined = max(0, sum(tally) - incident.firing - incident.resolved)
+            self.deferred[incident.number] = _Change(tally, labels, joined=joined)
 
     def forget(self, number: int, keys: Iterable[str]) -> None:
         """Drop a closed incident and those of these alerts that are still its own."""
@@ -137,6 +147,7 @@ class AlertBook:
                 del self.alerts[key]
         self.incidents.pop(number, None)
         self.tallies.pop(number, None)
+        self.deferred.pop(number, None)
         self.quiet.discard(number)
 
     def expired(self, now: int, most: int) -> list[tuple[str, AlertRef]]:
@@ -163,6 +174,9 @@ class AlertBook:
             if ref.firing and (old is None or not old.firing):
                 heapq.heappush(self._ends, (ref.ends_at, key))
         self.tallies.update(folded.tallies)
+        for number in folded.tallies:
+            self.deferred.pop(number, None)
+        self.deferred.update(folded.deferred)
         for decision in folded.decisions:
             self.learn(decision.incident)
         if folded.seq is not None:
@@ -207,41 +221,53 @@ class Fold:
             self._clears(alert, ref, digest, record, how)
 
     def _is_live_or_recent(self, ref: AlertRef) -> bool:
-        incident = self._book.incidents.get(ref.number)
-        return incident is not None and (incident.is_live or self._may_reopen(incident))
+        return self._is_live(ref.number) or self._may_reopen(ref.number)
 
-    def _may_reopen(self, incident: Incident) -> bool:
-        if incident.state is not State.RESOLVED:
+    def _is_live(self, number: int) -> bool:
+        """Whether the incident is live, or will be when this batch is decided: it opens in it, or alerts fire again in it."""
+        change = self._changes.get(number)
+        if change is not None and (change.joined or change.refired):
+            return True
+        incident = self._book.incidents.get(number)
+        return incident is not None and incident.is_live
+
+    def _may_reopen(self, number: int) -> bool:
+        incident = self._book.incidents.get(number)
+        if incident is None or incident.state is not State.RESOLVED:
             return False
         return self._now - (incident.resolved_at or 0) <= incident.plan.reopen_within_ms
+
+    def _just_resolved(self, number: int) -> bool:
+        incident = self._book.incidents[number]
+        return self._now - (incident.resolved_at or 0) <= incident.plan.resolve_after_ms
 
     def _repeat(self, key: str, ref: AlertRef, ends_at: int, record: bytes) -> None:
         """A repeat changes nothing but how long the alert is good for, and that is written only now and then."""
         self._count("repeated")
-        if not ref.firing or ends_at <= ref.ends_at:
+        if not ref.firing:
             return
-        ref.ends_at = ends_at
+        ref.ends_at = max(ref.ends_at, ends_at)
         lag_ms = ends_at - ref.stored_end_at
-        lags = lag_ms >= PERSIST_END_MIN_MS and lag_ms >= (ends_at - self._now) // PERSIST_END_PART
-        if lags and shard_of_number(ref.number, self._book.shards) == self._shard:
-            ref.stored_end_at = ends_at
-            self._records.setdefault(ref.number, {})[key] = record
+        if lag_ms < PERSIST_END_MIN_MS or lag_ms < (ends_at - self._now) // PERSIST_END_PART:
+            return
+        home = shard_of_number(ref.number, self._book.shards)
+        if home != self._shard:
+            self._foreign.append((home, key, record))
+            return
+        # In a copy, because what the store has is known only once the batch is committed.
+        self._refs[key] = AlertRef(ref.number, ref.digest, True, ref.severity, ref.starts_at, ref.ends_at, ends_at)
+        self._records.setdefault(ref.number, {})[key] = record
 
     def _fires(self, alert: Alert, ref: AlertRef | None, digest: int, record: bytes) -> None:
-        incident = self._book.incidents.get(ref.number) if ref is not None else None
-        if ref is not None and ref.number in self._changes and ref.firing:
+        is_live = ref is not None and self._is_live(ref.number)
+        if ref is None or not (is_live or self._may_reopen(ref.number)):
+            self._joins(alert, digest, record)
+        elif is_live and ref.firing:
             self._renew(alert, ref, digest, record)
-        elif ref is None or incident is None or not (incident.is_live or self._may_reopen(incident)):
-            if ref is not None and ref.number in self._changes:
-                self._fires_again(alert, ref, digest, record)
-            else:
-                self._joins(alert, digest, record)
-        elif incident.is_live and ref.firing:
-            self._renew(alert, ref, digest, record)
-        elif not incident.is_live and ref.firing and self._now - (incident.resolved_at or 0) <= incident.plan.resolve_after_ms:
+        elif ref.firing and self._just_resolved(ref.number):
             # Resolved by a person while it still fires: the sender's repeats are given the time to learn of it, then it reopens.
             self._count("after_resolve")
-        elif alert.starts_at < ref.starts_at and self._now - ref.cleared_at < LATE_NEWS_MS:
+        elif not ref.firing and alert.starts_at < ref.starts_at and self._now - ref.cleared_at < LATE_NEWS_MS:
             self._count("late")
         else:
             self._fires_again(alert, ref, digest, record)
@@ -255,9 +281,8 @@ class Fold:
     def _fires_again(self, alert: Alert, ref: AlertRef, digest: int, record: bytes) -> None:
         change = self._change(ref.number)
         severity = self._rules.severity_of(alert.labels)
-        if not ref.firing:
-            change.tally[4] -= 1
-            change.tally[severity - 1] += 1
+        change.tally[ref.severity - 1 if ref.firing else 4] -= 1
+        change.tally[severity - 1] += 1
         change.refired += 1
         self._keep(alert, ref.number, digest, severity, record)
         self._count("refired")
@@ -279,12 +304,9 @@ class Fold:
 
     def _holder_of(self, group: str) -> int | None:
         number = self._groups.get(group) or self._book.groups.get(group)
-        if number is None or number in self._changes:
+        if number is None or self._is_live(number) or self._may_reopen(number):
             return number
-        incident = self._book.incidents.get(number)
-        if incident is not None and (incident.is_live or self._may_reopen(incident)):
-            return number
-        if incident is not None:
+        if number in self._book.incidents:
             self._replaces[group] = number
         return None
 
@@ -298,7 +320,7 @@ class Fold:
         if ref is None or (ref.number not in self._changes and ref.number not in self._book.incidents):
             self._count("resolved_unknown")
             return
-        if ref.firing and alert.ends_at < ref.starts_at:
+        if ref.firing and alert.ends_at < ref.starts_at and how != EXPIRED:
             self._count("late")
             return
         if not ref.firing:
@@ -323,17 +345,30 @@ class Fold:
         change = self._changes.get(number)
         if change is None:
             incident = self._book.incidents[number]
-            change = self._changes[number] = _Change(list(self._book.tallies.get(number, (0, 0, 0, 0, 0))), incident.labels)
+            tally = list(self._book.tallies.get(number, (0, 0, 0, 0, 0)))
+            waiting = self._book.deferred.get(number)
+            change = _Change(tally, incident.labels) if waiting is None else replace(waiting, tally=tally)
+            self._changes[number] = change
         return change
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
 
-    def finish(self) -> Folded:
-        """Decide what the news means for each incident."""
+    def finish(self, *, flush: bool = True) -> Folded:
+        """Decide what the news means for each incident.
+
+        Without `flush`, changes that only count (more alerts of an incident that fires anyway) wait for a later batch: in a storm an
+        incident then changes a few times a second instead of with every batch. Their alerts are written all the same.
+        """
         decisions: list[Decision] = []
+        deferred: dict[int, _Change] = {}
+        if flush:
+            self._take_up_deferred()
         for number, change in self._changes.items():
-            decisions += self._decide(number, change)
+            if not flush and self._only_counts(number, change):
+                deferred[number] = change
+            else:
+                decisions += self._decide(number, change)
         first = self._book.seq[self._shard]
         return Folded(
             shard=self._shard,
@@ -345,7 +380,24 @@ class Fold:
             tallies={number: change.tally for number, change in self._changes.items()},
             foreign=self._foreign,
             counts=self.counts,
+            deferred=deferred,
         )
+
+    def _take_up_deferred(self) -> None:
+        """Take up what waits for this shard. If somebody resolved the incident meanwhile, the old news does not reopen it."""
+        for number in self._book.deferred:
+            if number in self._changes or shard_of_number(number, self._book.shards) != self._shard:
+                continue
+            change = self._change(number)
+            if not self._book.incidents[number].is_live:
+                change.joined = change.refired = 0
+
+    def _only_counts(self, number: int, change: _Change) -> bool:
+        """Whether a change concerns neither the state nor the severity of its incident, nor anybody who might be paged."""
+        incident = self._book.incidents.get(number)
+        if incident is None or not incident.is_live or incident.clear_since is not None or change.refired:
+            return False
+        return any(change.tally[:4]) and change.tally[incident.severity - 1] > 0 and not any(change.tally[: incident.severity - 1])
 
     def _decide(self, number: int, change: _Change) -> Iterator[Decision]:
         event = AlertsChanged(

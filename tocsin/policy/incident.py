@@ -205,15 +205,16 @@ def _alerts_changed(incident: Incident, event: ev.AlertsChanged, now: int, rules
     if firing == 0:
         if incident.clear_since is not None:
             return after, Reason.ALERTS_CLEARED, inputs
-        return _postpone_untried(evolve(after, clear_since=now), now), Reason.ALL_CLEAR, inputs
+        return ladder.postpone_untried(evolve(after, clear_since=now), now), Reason.ALL_CLEAR, inputs
     reason = Reason.ALERTS_JOINED if event.joined or event.refired else Reason.ALERTS_CLEARED
     if incident.clear_since is not None:
-        after = _bring_back(evolve(after, clear_since=None, flaps=incident.flaps + 1), now)
+        after = ladder.bring_back(evolve(after, clear_since=None, flaps=incident.flaps + 1), now, rules)
         reason = Reason.FIRED_AGAIN
     level = _worst(event.firing)
-    if level < after.severity or (level > after.severity and not after.severity_pinned):
+    # What a person set gives way only to alerts that fire anew: the others were there when it was set.
+    if level != after.severity and (not after.severity_pinned or (level < after.severity and bool(event.joined or event.refired))):
         return _change_severity(after, level, now, rules, inputs)
-    if reason is Reason.FIRED_AGAIN and after.state is State.OPEN:
+    if reason is Reason.FIRED_AGAIN and after.state is State.OPEN and not _is_held(after):
         climbed = ladder.climb(after, now, rules)
         return climbed.incident, reason, inputs | _climb_inputs(climbed)
     return after, reason, inputs
@@ -233,55 +234,53 @@ def _alerts_after_resolve(incident: Incident, event: ev.AlertsChanged, now: int,
     return _reopen(after, now, rules, Reason.REOPENED_BY_ALERTS, inputs, settle=flapping)
 
 
-def _postpone_untried(incident: Incident, now: int) -> Incident:
-    """While nothing fires, contacts whose turn has not come wait until it is known whether it is over."""
-    until = now + incident.plan.resolve_after_ms + 1
-    pages = tuple(
-        replace(p, due_at=max(p.due_at, until)) if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts else p
-        for p in incident.pages
-    )
-    return evolve(incident, pages=pages)
-
-
-def _bring_back(incident: Incident, now: int) -> Incident:
-    pages = tuple(
-        replace(p, due_at=min(p.due_at, now)) if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts else p
-        for p in incident.pages
-    )
-    return evolve(incident, pages=pages)
-
-
 def _change_severity(incident: Incident, level: int, now: int, rules: Rules, inputs: dict[str, object]) -> Result:
-    """Raise: the new severity's clock starts now. Fall: the new table counts from the opening. Who was paged is not paged again."""
+    """Raise: the new severity's clock starts now. Fall: the new table counts from the opening (or reopening).
+
+    Who was paged is not paged again, unless the raise ends a snooze or finds a holder who cannot be paged: then nobody else would hear.
+    """
     inputs |= {"from": incident.severity, "to": level}
     raised = level < incident.severity
     reason = Reason.SEVERITY_RAISED if raised else Reason.SEVERITY_LOWERED
-    after = replace(
+    holder = incident.acknowledged_by
+    is_held = incident.state is State.ACKNOWLEDGED
+    is_heard = ladder.can_be_paged(holder, rules) if is_held else incident.snoozed_until is None
+    after = evolve(
         incident,
         severity=level,
-        triggered_at=now if raised else incident.opened_at,
+        triggered_at=now if raised else incident.reopened_at or incident.opened_at,
         next_rung=0,
-        skip_roles=incident.told_roles,
+        skip_roles=() if raised and not is_heard else incident.told_roles,
         snoozed_until=None if raised else incident.snoozed_until,
     )
-    if incident.state is State.ACKNOWLEDGED:
+    if is_held:
         if raised:
-            for_ms = after.plan.ladder.acknowledged_for_ms[level - 1]
+            for_ms = after.plan.ladder.acknowledged_for_ms[level - 1] if is_heard else 0
             until = min(incident.acknowledged_until or now, now + for_ms)
-            after = evolve(after, acknowledged_until=until, reminded=False)
-            holder = incident.acknowledged_by
-            if holder is not None and holder in rules.people:
+            after = evolve(after, acknowledged_until=until, reminded=_is_near_end(incident, until, now))
+            if holder is not None and is_heard:
                 after = ladder.page(after, [holder], now, rules, kind=PageKind.PAGE)
                 inputs["paged"] = (holder,)
         return after, reason, inputs
-    if after.snoozed_until is not None or after.suppressed is not None:
+    if _is_held(after) or after.clear_since is not None:
         return after, reason, inputs
     climbed = ladder.climb(after, now, rules)
     return climbed.incident, reason, inputs | _climb_inputs(climbed)
 
 
+def _is_held(incident: Incident) -> bool:
+    return incident.snoozed_until is not None or incident.suppressed is not None
+
+
+def _is_near_end(incident: Incident, until: int, now: int) -> bool:
+    """Whether an acknowledgement that is given now ends before a reminder of it would make sense."""
+    return until - now <= incident.plan.ladder.remind_before_end_ms
+
+
 def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: dict[str, object], *, settle: bool) -> Result:
     """Open a resolved incident again: a holder whose acknowledgement still runs keeps it, otherwise the ladder starts from its foot.
+
+    A holder who cannot be paged would not hear of it and does not keep it.
 
     `settle` holds the ladder for the settle window, because the last flap has just been paged.
     """
@@ -292,6 +291,7 @@ def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: 
         resolved_by=None,
         clear_since=None,
         flaps=incident.flaps + 1,
+        reopened_at=now,
         triggered_at=now,
         next_rung=0,
         last_rung_at=None,
@@ -301,9 +301,9 @@ def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: 
         hold_until=now + incident.plan.settle_ms if settle else None,
     )
     holder = incident.acknowledged_by
-    if holder is not None and (incident.acknowledged_until or 0) > now:
+    if holder is not None and (incident.acknowledged_until or 0) > now and ladder.can_be_paged(holder, rules):
         after = evolve(after, state=State.ACKNOWLEDGED)
-        if holder in rules.people and not settle:
+        if not settle:
             after = ladder.page(after, [holder], now, rules, kind=PageKind.REOPENED)
             inputs["paged"] = (holder,)
         return after, reason, inputs | {"kept_by": holder}
@@ -323,6 +323,8 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
     if found is None or found[0] > now:
         return incident, Reason.IGNORED, {"due_at": None if found is None else found[0]}
     at, due = found
+    if due is Due.REMIND and now >= (incident.acknowledged_until or now):
+        at, due = incident.acknowledged_until or now, Due.ACKNOWLEDGEMENT_END  # the reminder comes too late to be one
     match due:
         case Due.RUNG:
             climbed = ladder.climb(incident, now, rules)
@@ -334,19 +336,15 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
         case Due.REMIND:
             holder = incident.acknowledged_by
             after = evolve(incident, reminded=True)
-            people = [holder] if holder in rules.people and holder is not None else []
+            people = [holder] if holder is not None and ladder.can_be_paged(holder, rules) else []
             after = ladder.page(after, people, now, rules, kind=PageKind.REMINDER)
             return after, Reason.REMINDED, {"paged": tuple(people), "until": incident.acknowledged_until}
         case Due.ACKNOWLEDGEMENT_END:
-            after = ladder.cancel_pages(incident, now, "acknowledgement ended")
-            after = replace(
-                after,
-                state=State.OPEN,
-                acknowledged_at=None,
-                acknowledged_by=None,
-                acknowledged_until=None,
-                reminded=False,
-            )
+            keep = {p.id for p in incident.pages if p.kind is not PageKind.REMINDER}
+            after = ladder.cancel_pages(incident, now, "acknowledgement ended", keep=keep)
+            after = evolve(after, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
+            if after.snoozed_until is not None and after.snoozed_until <= at:
+                after = evolve(after, snoozed_until=None)
             return _go_on(after, at, now, rules, Reason.ACKNOWLEDGEMENT_ENDED, {"held_by": incident.acknowledged_by})
         case Due.SNOOZE_END:
             return _go_on(evolve(incident, snoozed_until=None), at, now, rules, Reason.SNOOZE_ENDED, {})
@@ -364,7 +362,7 @@ def _climb_reason(climbed: ladder.Climbed) -> Reason:
 
 
 def _go_on(incident: Incident, at: int, now: int, rules: Rules, reason: Reason, inputs: dict[str, object]) -> Result:
-    if incident.state is State.ACKNOWLEDGED and incident.plan.ladder.until != "resolved":
+    if _is_held(incident):
         return incident, reason, inputs
     resumed = ladder.resume(incident, at)
     if ladder.rung_due_at(resumed, resumed.next_rung) is None and resumed.rungs:
@@ -386,28 +384,8 @@ def _resolve(incident: Incident, now: int, by: str, reason: Reason, inputs: dict
         snoozed_until=None,
         hold_until=None,
     )
-    told: dict[str, Page] = {}
-    for page in incident.pages:
-        if page.status is PageStatus.SENT and page.person != by and page.kind not in NOT_PURSUED:
-            told.setdefault(page.person, page)
-    if told:
-        step = after.steps
-        notes = tuple(
-            Page(
-                f"{after.id}.{step}.{p.person}.{p.contact}",
-                PageKind.RESOLVED,
-                step,
-                None,
-                "",
-                p.person,
-                p.contact,
-                now,
-                now,
-            )
-            for p in told.values()
-        )
-        after = evolve(after, steps=step + 1, pages=after.pages + notes)
-    return after, reason, inputs | {"told": tuple(told)}
+    after, told = ladder.tell_resolved(after, by, now)
+    return after, reason, inputs | {"told": told}
 
 
 # --- pages -------------------------------------------------------------------------------------------------------------------------
@@ -424,7 +402,10 @@ def _page_sent(incident: Incident, event: ev.PageSent, now: int, rules: Rules) -
     # A page that was withdrawn while its send was under way did go out: the record says so.
     sent = replace(page, status=PageStatus.SENT, attempts=page.attempts + 1, settled_at=now, receipt=event.receipt)
     inputs = {"page": page.id, "attempt": sent.attempts, "late_ms": max(0, now - page.due_at)}
-    return ladder.with_page(incident, sent), Reason.PAGE_SENT, inputs
+    after = ladder.with_page(incident, sent)
+    if incident.state is State.RESOLVED and page.status is PageStatus.CANCELLED:
+        after, _ = ladder.tell_resolved(after, incident.resolved_by or "", now)
+    return after, Reason.PAGE_SENT, inputs
 
 
 def _page_refused(incident: Incident, event: ev.PageRefused, now: int, rules: Rules) -> Result:
@@ -460,7 +441,8 @@ def _after_failure(incident: Incident, page: Page, now: int, rules: Rules, reaso
     if page.kind in NOT_PURSUED:
         return incident, reason, inputs
     after, nobody = ladder.fall_back(incident, page, now)
-    if not nobody or page.rung is None or after.state is not State.OPEN or page.rung < after.next_rung - 1:
+    highest = max((p.rung for p in after.pages if p.step == page.step and p.rung is not None), default=-1)
+    if not nobody or page.rung is None or after.state is not State.OPEN or highest < after.next_rung - 1:
         return after, reason, inputs
     if ladder.rung_due_at(after, after.next_rung) is None:
         return _last_hope(after, page, now, rules, inputs)
@@ -486,14 +468,14 @@ def _acknowledge(incident: Incident, event: ev.Acknowledged, now: int, rules: Ru
     inputs: dict[str, object] = {"until": until, "via": event.via} | ({"note": event.note} if event.note else {})
     if incident.state is State.ACKNOWLEDGED:
         return _extend(incident, event, until, now, inputs)
-    after = ladder.cancel_pages(incident, now, f"acknowledged by {event.actor}")
+    after = ladder.cancel_pages(incident, now, f"acknowledged by {event.actor}", keep=ladder.owed_pages(incident, event.actor))
     after = replace(
         after,
         state=State.ACKNOWLEDGED,
         acknowledged_at=now,
         acknowledged_by=event.actor,
         acknowledged_until=until,
-        reminded=False,
+        reminded=_is_near_end(incident, until, now),
         snoozed_until=None,
         assignee=event.actor,
     )
@@ -507,8 +489,9 @@ def _extend(incident: Incident, event: ev.Acknowledged, until: int, now: int, in
     asked = event.for_ms is not None and event.actor == incident.acknowledged_by and abs(until - end) >= 60_000
     if not (asked or (ending and until > end)):
         return incident, Reason.ALREADY_SO, {"acknowledged_by": incident.acknowledged_by}
-    after = ladder.cancel_pages(incident, now, f"acknowledged by {event.actor}")
-    after = evolve(after, acknowledged_by=event.actor, acknowledged_until=until, reminded=False, assignee=event.actor)
+    after = ladder.cancel_pages(incident, now, f"acknowledged by {event.actor}", keep=ladder.owed_pages(incident, event.actor))
+    reminded = _is_near_end(incident, until, now)
+    after = evolve(after, acknowledged_by=event.actor, acknowledged_until=until, reminded=reminded, assignee=event.actor)
     return after, Reason.ACKNOWLEDGEMENT_EXTENDED, inputs
 
 
@@ -528,7 +511,10 @@ def _snooze(incident: Incident, event: ev.Snoozed, now: int, rules: Rules) -> Re
     until = now + event.for_ms
     inputs: dict[str, object] = {"until": until, "via": event.via}
     if incident.state is State.ACKNOWLEDGED:
-        return evolve(incident, acknowledged_until=until, reminded=False), Reason.SNOOZED, inputs
+        # A ladder until resolved goes on while it is acknowledged, so it is held as well.
+        snoozed = until if incident.plan.ladder.until == "resolved" else None
+        after = evolve(incident, acknowledged_until=until, reminded=_is_near_end(incident, until, now), snoozed_until=snoozed)
+        return after, Reason.SNOOZED, inputs
     after = ladder.cancel_pages(incident, now, f"snoozed by {event.actor}")
     return evolve(after, snoozed_until=until), Reason.SNOOZED, inputs
 

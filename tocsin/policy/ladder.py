@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from tocsin.policy import oncall
@@ -90,7 +90,13 @@ def resume(incident: Incident, at: int) -> Incident:
     A single rung that fell due meanwhile is paged now and the later ones keep their time. If several fell due, they come one by one with
     their own distances, so that an hour of snooze does not wake everybody at once.
     """
-    overdue = [due for i in range(incident.next_rung, len(incident.rungs)) if (due := rung_due_at(incident, i)) is not None and due <= at]
+    skip = list(incident.skip_roles)
+    overdue: list[int] = []
+    for index in range(incident.next_rung, len(incident.rungs)):
+        due = rung_due_at(incident, index)
+        # A rung whose roles were all paged already wakes nobody: it is not where the ladder stands.
+        if due is not None and due <= at and _not_yet_paged(incident.rungs[index], skip):
+            overdue.append(due)
     if len(overdue) < 2:
         return incident
     return evolve(incident, triggered_at=incident.triggered_at + at - overdue[0], hold_until=None)
@@ -108,12 +114,21 @@ class Climbed:
     last_resort: bool = False
 
 
+def _not_yet_paged(rung: Rung, skip: list[str]) -> list[str]:
+    """Return the rung's roles without those to skip; each of these is skipped once, and taken off `skip`."""
+    fresh = [role for role in rung.roles if role not in skip]
+    for role in rung.roles:
+        if role in skip:
+            skip.remove(role)
+    return fresh
+
+
 def climb(incident: Incident, now: int, rules: Rules, *, kind: PageKind = PageKind.PAGE, at_once: bool = False) -> Climbed:
     """Page every rung that is due; with `at_once` also the next one, whose turn had not come.
 
     After a pause several rungs may be due: each person is paged once, for the highest of the rungs that name the person. A rung that
-    resolves to nobody makes the next one due at once; when none is left the last resort is paged, and if that is nobody too, the
-    emergency contacts.
+    resolves to nobody makes the next one due at once, and one whose roles were all paged already passes that on; when none is left the
+    last resort is paged, and if that is nobody too, the emergency contacts.
     """
     wanted: dict[str, tuple[int, str, int]] = {}
     rungs: list[int] = []
@@ -124,21 +139,16 @@ def climb(incident: Incident, now: int, rules: Rules, *, kind: PageKind = PageKi
     force = at_once
     while (due := rung_due_at(incident, index)) is not None and (due <= now or force):
         rungs.append(index)
-        roles = []
-        for role in incident.rungs[index].roles:
-            if role in skip:
-                skip.remove(role)
-                skipped.append(role)
-            else:
-                roles.append(role)
+        roles = _not_yet_paged(incident.rungs[index], skip)
+        skipped += [role for role in incident.rungs[index].roles if role not in roles]
         found = _people_of(roles, min(due, now), now, index, rules, empty)
         wanted.update(found)
-        force = bool(roles) and not found
+        force = not found if roles else force
         index += 1
     last_resort = force and index >= len(incident.rungs)
     if last_resort:
         wanted = _last_resort(incident, now, rules)
-    told = (*incident.told_roles, *(role for i in rungs for role in incident.rungs[i].roles if role not in skipped))
+    told = (*incident.told_roles, *(role for i in rungs for role in incident.rungs[i].roles if role not in skipped and role not in empty))
     after = evolve(incident, next_rung=index, told_roles=tuple(dict.fromkeys(told)), skip_roles=tuple(skip))
     if rungs:
         after = evolve(after, last_rung_at=now)
@@ -151,7 +161,9 @@ def repeat_last(incident: Incident, now: int, rules: Rules) -> Climbed:
     last = len(incident.rungs) - 1
     empty: list[str] = []
     due = min(now, (incident.last_rung_at or now) + incident.plan.ladder.repeat_last_ms)
-    wanted = _last_resort(incident, now, rules) | _people_of(incident.rungs[last].roles, due, now, last, rules, empty)
+    last_rung = _people_of(incident.rungs[last].roles, due, now, last, rules, empty)
+    last_resort = _people_of(incident.plan.ladder.last_resort, now, now, last, rules, [])
+    wanted = last_resort | last_rung or _emergency(last, now, rules)
     after = page(evolve(incident, last_rung_at=now), wanted, now, rules, kind=PageKind.PAGE)
     return Climbed(after, (last,), tuple(wanted), tuple(empty), (), last_resort=True)
 
@@ -160,7 +172,7 @@ def _people_of(roles: Iterable[str], due_at: int, now: int, index: int, rules: R
     """Map each person who holds one of the roles now, and can be paged at all, to (rung, role, due)."""
     found: dict[str, tuple[int, str, int]] = {}
     for role in roles:
-        people = [person for person in oncall.holders(role, now, rules) if rules.people[person].contacts]
+        people = [person for person in oncall.holders(role, now, rules) if can_be_paged(person, rules)]
         if not people:
             empty.append(role)
         for person in people:
@@ -170,10 +182,17 @@ def _people_of(roles: Iterable[str], due_at: int, now: int, index: int, rules: R
 
 def _last_resort(incident: Incident, now: int, rules: Rules) -> dict[str, tuple[int, str, int]]:
     index = max(len(incident.rungs) - 1, 0)
-    found = _people_of(incident.plan.ladder.last_resort, now, now, index, rules, [])
-    if found:
-        return found
+    return _people_of(incident.plan.ladder.last_resort, now, now, index, rules, []) or _emergency(index, now, rules)
+
+
+def _emergency(index: int, now: int, rules: Rules) -> dict[str, tuple[int, str, int]]:
     return {EMERGENCY_PERSON: (index, EMERGENCY_PERSON, now)} if rules.emergency.to else {}
+
+
+def can_be_paged(person: str | None, rules: Rules) -> bool:
+    """Whether this is a person with a contact: who acknowledges may also be a program, or have left the rules."""
+    found = rules.people.get(person) if person is not None else None
+    return found is not None and bool(found.contacts)
 
 
 def page(
@@ -204,7 +223,25 @@ def page(
         for person, (rung, role, due_at) in asked.items()
         for index, after_ms in enumerate(_contact_delays(person, rules))
     )
-    return evolve(incident, steps=step + 1, pages=_trimmed(incident.pages) + pages)
+    return evolve(incident, steps=step + 1, pages=_in_place_of_older(_trimmed(incident.pages), pages, now))
+
+
+def _in_place_of_older(older: tuple[Page, ...], new: tuple[Page, ...], now: int) -> tuple[Page, ...]:
+    """Join pages; a rung's page takes the place, and the turn, of one that still waits for the same contact: or they pile up for days."""
+    wait = {(p.person, p.contact): p.due_at for p in older if p.status is PageStatus.PENDING}
+    if not wait:
+        return older + new
+    again = frozenset((p.person, p.contact) for p in new if p.rung is not None)
+    older = tuple(
+        _settled(p, now, "a later page takes its place") if p.status is PageStatus.PENDING and (p.person, p.contact) in again else p
+        for p in older
+    )
+    turn = {contact: max(now, at) for contact, at in wait.items() if contact in again}
+    return older + tuple(replace(p, due_at=min(p.due_at, turn.get((p.person, p.contact), p.due_at))) for p in new)
+
+
+def _settled(page: Page, now: int, why: str) -> Page:
+    return replace(page, status=PageStatus.CANCELLED, settled_at=now, reason=why)
 
 
 def _contact_delays(person: str, rules: Rules) -> tuple[int, ...]:
@@ -220,14 +257,67 @@ def _trimmed(pages: tuple[Page, ...]) -> tuple[Page, ...]:
     return tuple(p for p in pages if p.id not in drop) if drop else pages
 
 
-def cancel_pages(incident: Incident, now: int, why: str) -> Incident:
-    """Nobody needs the unsent pages any more."""
-    if not any(p.status is PageStatus.PENDING for p in incident.pages):
+def cancel_pages(incident: Incident, now: int, why: str, *, keep: Collection[str] = ()) -> Incident:
+    """Nobody needs the unsent pages any more, but for those to keep."""
+    if not any(p.status is PageStatus.PENDING and p.id not in keep for p in incident.pages):
         return incident
+    pages = tuple(_settled(p, now, why) if p.status is PageStatus.PENDING and p.id not in keep else p for p in incident.pages)
+    return evolve(incident, pages=pages)
+
+
+def owed_pages(incident: Incident, actor: str) -> frozenset[str]:
+    """Return the pages that an acknowledgement leaves: those of a ladder until resolved to people whom their rung has not reached yet."""
+    if incident.plan.ladder.until != "resolved":
+        return frozenset()
+    reached = {(p.step, p.person) for p in incident.pages if p.status is PageStatus.SENT} | {(p.step, actor) for p in incident.pages}
+    return frozenset(p.id for p in incident.pages if p.rung is not None and (p.step, p.person) not in reached)
+
+
+def postpone_untried(incident: Incident, now: int) -> Incident:
+    """While nothing fires, contacts whose turn has not come wait until it is known whether it is over.
+
+    That includes the pages of this instant: what fired and cleared in one batch wakes nobody.
+    """
+    until = now + incident.plan.resolve_after_ms + 1
     pages = tuple(
-        replace(p, status=PageStatus.CANCELLED, settled_at=now, reason=why) if p.status is PageStatus.PENDING else p for p in incident.pages
+        replace(p, due_at=max(p.due_at, until)) if p.status is PageStatus.PENDING and p.due_at >= now and not p.attempts else p
+        for p in incident.pages
     )
     return evolve(incident, pages=pages)
+
+
+def bring_back(incident: Incident, now: int, rules: Rules) -> Incident:
+    """It fires again: postponed contacts are tried when they would have been, `after` their rung."""
+    pages = tuple(
+        replace(p, due_at=min(p.due_at, max(now, p.rung_due_at + _contact_delay(p, rules))))
+        if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts
+        else p
+        for p in incident.pages
+    )
+    return evolve(incident, pages=pages)
+
+
+def _contact_delay(page: Page, rules: Rules) -> int:
+    delays = _contact_delays(page.person, rules)
+    return delays[page.contact] if page.contact < len(delays) else 0
+
+
+def tell_resolved(incident: Incident, by: str, now: int) -> tuple[Incident, tuple[str, ...]]:
+    """Tell those whose page went out that it is over, each once, and not the person who resolved it."""
+    told: dict[str, Page] = {}
+    for page in incident.pages:
+        if page.kind is PageKind.RESOLVED and page.status is not PageStatus.CANCELLED:
+            told.pop(page.person, None)
+        elif page.kind not in (PageKind.RESOLVED, PageKind.TEST) and page.status is PageStatus.SENT and page.person != by:
+            told.setdefault(page.person, page)
+    if not told:
+        return incident, ()
+    step = incident.steps
+    notes = tuple(
+        Page(f"{incident.id}.{step}.{p.person}.{p.contact}", PageKind.RESOLVED, step, None, "", p.person, p.contact, now, now)
+        for p in told.values()
+    )
+    return evolve(incident, steps=step + 1, pages=incident.pages + notes), tuple(told)
 
 
 def with_page(incident: Incident, changed: Page) -> Incident:
@@ -248,7 +338,8 @@ def is_failing(page: Page, now: int) -> bool:
     """Whether a page has been tried so often or so long in vain that somebody else must hear of it."""
     if page.status is PageStatus.FAILED:
         return True
-    return page.attempts >= FAILING_AFTER or (page.attempts > 0 and now - page.rung_due_at >= FAILING_AFTER_MS)
+    # A provider may ask for a long pause: what will not be tried within the time has failed as well.
+    return page.attempts >= FAILING_AFTER or (page.attempts > 0 and max(now, page.due_at) - page.rung_due_at >= FAILING_AFTER_MS)
 
 
 def fall_back(incident: Incident, failing: Page, now: int) -> tuple[Incident, bool]:

@@ -170,6 +170,7 @@ class Incident:
     resolved_at: int | None = None
     resolved_by: str | None = None
     closed_at: int | None = None
+    reopened_at: int | None = None
     assignee: str | None = None
     flaps: int = 0
     hold_until: int | None = None
