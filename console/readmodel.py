@@ -148,14 +148,15 @@ class ReadModel:
             fresh = [entry for entry in entries if _is_behind(cursors.get(entry.shard, "0-0"), entry.id)]
             changes = [(entry, orjson.loads(entry.payload)) for entry in fresh]
             documents = self._documents({change["incident"] for _, change in changes})
+            rows = []
             for _, change in changes:
                 document = documents.setdefault(change["incident"], {})
                 document |= change["changes"]
-                self._db.execute(
-                    "INSERT OR REPLACE INTO history (incident, version, at, event, reason, actor, state, inputs) VALUES (?,?,?,?,?,?,?,?)",
-                    (*(change[name] for name in ("incident", "version", "at", "event", "reason", "actor")), document.get("state", ""),
-                     orjson.dumps(change["inputs"])),
-                )  # fmt: skip
+                columns = [change[name] for name in ("incident", "version", "at", "event", "reason", "actor")]
+                rows.append((*columns, document.get("state", ""), orjson.dumps(change["inputs"])))
+            self._db.executemany(
+                "INSERT OR REPLACE INTO history (incident, version, at, event, reason, actor, state, inputs) VALUES (?,?,?,?,?,?,?,?)", rows
+            )
             # The first entry of an incident holds every field; one whose beginning was trimmed away cannot be shown.
             whole = [document for document in documents.values() if "number" in document]
             self._db.executemany("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?)", map(_incident_row, whole))
