@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tocsin.policy.ladder import agenda
 from tocsin.policy.model import Incident, PageStatus
 from tocsin.runtime.service import Deps
-from tocsin.store.wire import StoreAway
+from tocsin.store.wire import StoreAway, StoreFull
 
 BATCH = 500
 PAUSE_S = 0.05
@@ -38,7 +38,7 @@ class Auditor:
             await self._deps.clock.wait(self._deps.settings.audit_every_s, asyncio.Event())
             try:
                 await self.audit()
-            except StoreAway as error:
+            except (StoreAway, StoreFull) as error:
                 self._deps.log.warning("audit_put_off", why=str(error))
 
     async def audit(self) -> list[Finding]:

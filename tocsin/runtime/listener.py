@@ -36,6 +36,8 @@ def add_health_routes(
             return web.Response(status=400, text=f"{error}\n")
         except OSError as error:
             return web.Response(status=400, text=f"{error.filename}: {error.strerror}\n")
+        except UnicodeDecodeError:
+            return web.Response(status=400, text="the rules file is not UTF-8 text\n")
         except StoreAway:
             return web.Response(status=503, text="the store does not answer\n", headers={"Retry-After": "1"})
         return web.Response(text="OK\n")

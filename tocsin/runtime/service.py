@@ -29,7 +29,7 @@ from tocsin.store.bell import Bell, Message, RulesPublished
 from tocsin.store.connection import connect
 from tocsin.store.durability import check_durability, heal_truncated_log
 from tocsin.store.store import Fenced, LayoutMismatch, Store
-from tocsin.store.wire import StoreAway
+from tocsin.store.wire import StoreAway, StoreFull
 
 STORE_RETRY_S = 0.2
 HEARTBEAT_S = 5.0
@@ -108,7 +108,7 @@ async def run_role(name: str, build: Callable[[Deps], Role], settings: Settings)
     if settings.storage_url is None:
         log.error("no_store_given", remedy="start with `tocsin serve`, or give --storage.url")
         return EXIT_USAGE
-    client = connect(settings.storage_url, max_connections=settings.connections_max)
+    client = connect(settings.storage_url, max_connections=settings.connections_max, timeout_s=settings.store_timeout_s)
     store = Store(client, shards=settings.shards, origin=f"{name}-{os.getpid()}")
     clock = SystemClock(on_jump=lambda kind, seconds: _clock_jumped(log, metrics, kind, seconds))
     file = Path(settings.config_file) if settings.config_file is not None else None
@@ -233,6 +233,8 @@ async def _beat(name: str, deps: Deps) -> None:
             deps.metrics.store_up.set(1)
         except StoreAway:
             deps.metrics.store_up.set(0)
+        except StoreFull:
+            deps.metrics.store_up.set(1)  # it answers; acknowledgements and the ladder go on
         await asyncio.sleep(HEARTBEAT_S)
 
 
@@ -244,7 +246,7 @@ async def _reload_on_hangup(deps: Deps) -> None:
         hangup.clear()
         try:
             await deps.rules.reload()
-        except (RulesInvalid, OSError, StoreAway) as error:
+        except (RulesInvalid, OSError, UnicodeDecodeError, StoreAway) as error:
             deps.log.error("reload_failed", problem=str(error))
 
 

@@ -128,9 +128,11 @@ class Store:
 
     async def ensure_layout(self) -> None:
         """Write the layout of a new store, or check that of an old one. Raises LayoutMismatch."""
-        await self._wire.call("HSETNX", keys.LAYOUT, "shards", self.shards)
-        await self._wire.call("HSETNX", keys.LAYOUT, "schema", SCHEMA)
         found = _pairs(await self._wire.call("HGETALL", keys.LAYOUT))
+        if len(found) < 2:  # a full store takes no new fields, and a role must be able to start on it
+            await self._wire.call("HSETNX", keys.LAYOUT, "shards", self.shards)
+            await self._wire.call("HSETNX", keys.LAYOUT, "schema", SCHEMA)
+            found = _pairs(await self._wire.call("HGETALL", keys.LAYOUT))
         shards, schema = int(found[b"shards"]), int(found[b"schema"])
         if (shards, schema) != (self.shards, SCHEMA):
             raise LayoutMismatch(
@@ -348,8 +350,10 @@ class Store:
 
     async def signing_key(self) -> str:
         """Return the key that signs answer links; the first caller makes it."""
-        await self._wire.call("SETNX", keys.SIGNING_KEY, secrets.token_urlsafe(32))
         found = await self._wire.call("GET", keys.SIGNING_KEY)
+        if found is None:
+            await self._wire.call("SETNX", keys.SIGNING_KEY, secrets.token_urlsafe(32))
+            found = await self._wire.call("GET", keys.SIGNING_KEY)
         assert found is not None
         return str(found.decode())
 
