@@ -1,0 +1,284 @@
+"""A small house with a duty engineer, a lead and a manager; one incident in it (`Story`), and the correlator's side of it (`Shop`).
+
+`Story` drives one incident on a manual clock and checks after every step what must always hold. Providers take every page at once unless
+a test says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+
+from tocsin.policy.events import AlertsChanged, Event, OpenedByAlerts, OpenedByPerson, PageSent, TimerDue
+from tocsin.policy.incident import Decision, Reason, decide, open_incident, outbox_changes
+from tocsin.policy.ladder import agenda
+from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
+from tocsin.policy.rules import Contact, Emergency, Person, Role, Rules, Service, ServiceTable, SeverityRule
+from tocsin.runtime.rulesfile import load_rules
+from tocsin.store import codec
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+NIGHT = round(datetime.fromisoformat("2026-02-17T02:00:00+09:00").timestamp() * 1000)
+
+DUTY, CSE, LEAD, MANAGER = "duty-engineer", "customer-service-engineer", "technical-support-lead", "general-manager"
+STANDARD = (
+    (Rung(0, (DUTY,)), Rung(30 * MINUTE, (CSE,)), Rung(HOUR, (LEAD,)), Rung(2 * HOUR, (MANAGER,))),
+    (Rung(0, (DUTY,)), Rung(HOUR, (CSE,)), Rung(2 * HOUR, (LEAD,)), Rung(4 * HOUR, (MANAGER,))),
+    (Rung(0, (DUTY,)), Rung(2 * HOUR, (CSE,)), Rung(4 * HOUR, (LEAD,)), Rung(8 * HOUR, (MANAGER,))),
+    (),
+)
+LADDER = Ladder(
+    name="standard",
+    until="acknowledged",
+    rungs=STANDARD,
+    acknowledged_for_ms=(30 * MINUTE, HOUR, 2 * HOUR, 2 * HOUR),
+    remind_before_end_ms=5 * MINUTE,
+    repeat_last_ms=30 * MINUTE,
+    last_resort=(MANAGER,),
+)
+PLAN = Plan(
+    ladder=LADDER,
+    wait_ms=0,
+    settle_ms=2 * MINUTE,
+    resolve_after_ms=5 * MINUTE,
+    reopen_within_ms=HOUR,
+    close_after_ms=5 * 24 * HOUR,
+)
+HOLDERS = {DUTY: ("kim",), CSE: ("lee",), LEAD: ("choi",), MANAGER: ("jeong",), "nobody": (), "ghost": ("ghost",)}
+CONTACTS = {"kim": (0,), "park": (0, 5 * MINUTE), "lee": (0,), "choi": (0,), "jeong": (0,), "ghost": ()}
+
+
+def make_rules(
+    *,
+    ladder: Ladder = LADDER,
+    plan: Plan = PLAN,
+    holders: Mapping[str, tuple[str, ...]] | None = None,
+    contacts: Mapping[str, tuple[int, ...]] | None = None,
+    emergency: tuple[str, ...] = ("log:",),
+    group_by: tuple[str, ...] = ("alertname",),
+    severities: tuple[SeverityRule, ...] = (),
+) -> Rules:
+    """Return the house's rules with some of them changed: `holders` role -> people, `contacts` person -> when each contact is tried."""
+    services = (Service("web", (), group_by, replace(plan, ladder=ladder)),)
+    people = CONTACTS | dict(contacts or {})
+    return Rules(
+        version=1,
+        severities=severities,
+        services=services,
+        ladders={ladder.name: ladder},
+        roles={name: Role(name, who) for name, who in (HOLDERS | dict(holders or {})).items()},
+        schedules={},
+        people={p: Person(p, p.title(), "en", "UTC", tuple(Contact("log:", after) for after in delays)) for p, delays in people.items()},
+        integrations=(),
+        inhibit=(),
+        emergency=Emergency(to=emergency),
+        table=ServiceTable(services),
+    )
+
+
+def shipped_rules() -> Rules:
+    """Return alert_rules.yaml as it is shipped."""
+    path = Path(__file__).parents[2] / "alert_rules.yaml"
+
+    def read_file(name: str) -> str:
+        raise FileNotFoundError(name)
+
+    return load_rules(path.read_text("utf-8"), file_name=path.name, environment={}, read_file=read_file)
+
+
+def firing(severity: int, count: int = 1) -> tuple[int, int, int, int]:
+    """Return the counts of `count` alerts of one severity."""
+    one, two, three, four = (count if level == severity else 0 for level in range(1, 5))
+    return one, two, three, four
+
+
+QUIET = (0, 0, 0, 0)
+
+PENDING_MAX = 60
+"""Far more pages than the people of the house have contacts: what waits must not pile up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A page that a provider took."""
+
+    at: int
+    person: str
+    kind: PageKind = PageKind.PAGE
+    role: str = ""
+
+
+@dataclass
+class Story:
+    """One incident from its opening on."""
+
+    rules: Rules = field(default_factory=make_rules)
+    now: int = NIGHT
+    decisions: list[Decision] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    outbox: dict[str, int] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)
+    down: set[str] = field(default_factory=set)
+    """People whose provider does not answer: their pages stay where they are."""
+
+    @property
+    def incident(self) -> Incident:
+        return self.decisions[-1].incident
+
+    @property
+    def reasons(self) -> list[Reason]:
+        return [d.reason for d in self.decisions]
+
+    def opens(self, severity: int = 1, service: str | None = None) -> Decision:
+        name = service or self.rules.services[-1].name
+        counts = firing(severity)
+        return self.keeps(
+            open_incident(OpenedByAlerts(1, "group", name, "disk full", {"alertname": "DiskFull"}, counts), self.now, self.rules)
+        )
+
+    def opens_by_hand(self, severity: int = 1) -> Decision:
+        event = OpenedByPerson(1, "hand:1", self.rules.services[-1].name, "it smells of smoke", severity, "lee")
+        return self.keeps(open_incident(event, self.now, self.rules))
+
+    def happens(self, event: Event) -> Decision:
+        """Let an event happen now."""
+        decision = decide(self.incident, event, self.now, self.rules)
+        return self.keeps(decision) if decision.changed else decision
+
+    def alerts(
+        self, counts: tuple[int, int, int, int], *, resolved: int = 0, joined: int = 0, refired: int = 0, cleared: int = 0
+    ) -> Decision:
+        return self.happens(AlertsChanged(counts, resolved, self.incident.labels, joined, refired, cleared))
+
+    def clears(self) -> Decision:
+        return self.alerts(QUIET, resolved=1, cleared=1)
+
+    def fires_again(self, severity: int = 1) -> Decision:
+        return self.alerts(firing(severity), refired=1)
+
+    def after(self, ms: int) -> Story:
+        """Let time pass: every timer and every page on its millisecond."""
+        return self.until(self.now + ms)
+
+    def until(self, end: int) -> Story:
+        while (at := self._next()) is not None and at <= end:
+            self.now = max(self.now, at)
+            self._step()
+        self.now = end
+        self._step_all()
+        return self
+
+    def sleep(self, ms: int) -> Story:
+        """Let time pass while nobody works; then everything that is due, timers first."""
+        self.now += ms
+        self._step_all()
+        return self
+
+    def attempt(self, page: Page, event: Event) -> Decision:
+        """Say what came of a page."""
+        assert page.id in self.ids
+        return self.happens(event)
+
+    def pending(self, person: str | None = None) -> list[Page]:
+        return [p for p in self.incident.pages if p.status is PageStatus.PENDING and person in (None, p.person)]
+
+    def people_told(self, kind: PageKind = PageKind.PAGE) -> list[tuple[float, str]]:
+        """Return (minutes since the night began, person) of what was taken."""
+        return [((t.at - NIGHT) / MINUTE, t.person) for t in self.told if t.kind is kind]
+
+    def _next(self) -> int | None:
+        due = [] if self.incident.due_at is None else [self.incident.due_at]
+        return min(due + [p.due_at for p in self._sendable()], default=None)
+
+    def _sendable(self) -> list[Page]:
+        return [p for p in self.pending() if p.person not in self.down]
+
+    def _step_all(self) -> None:
+        while (at := self._next()) is not None and at <= self.now:
+            self._step()
+
+    def _step(self) -> None:
+        due_at = self.incident.due_at
+        if due_at is not None and due_at <= self.now:
+            assert self.happens(TimerDue()).changed, "a due timer must do something"
+            return
+        page = min((p for p in self._sendable() if p.due_at <= self.now), key=lambda p: p.due_at, default=None)
+        if page is not None:
+            self.told.append(Told(self.now, page.person, page.kind, page.role))
+            self.happens(PageSent(page.id))
+
+    def keeps(self, decision: Decision) -> Decision:
+        """Keep a decision, after checking it."""
+        if decision.changed:
+            must_hold(decision)
+            self._follow_outbox(decision)
+            self.decisions.append(decision)
+        return decision
+
+    def _follow_outbox(self, decision: Decision) -> None:
+        before = {p.id for p in decision.before.pages} if decision.before else set()
+        new = {p.id for p in decision.incident.pages} - before
+        assert not new & self.ids, "an id of a page is used twice"
+        self.ids |= new
+        changes = outbox_changes(decision.before, decision.incident)
+        for page_id in changes.withdrawn:
+            del self.outbox[page_id]
+        self.outbox |= changes.due
+        assert self.outbox == {p.id: p.due_at for p in decision.incident.pages if p.status is PageStatus.PENDING}
+
+    def replayed(self) -> Incident:
+        """Return what the history adds up to."""
+        return codec.IncidentReader().replay([orjson.loads(codec.history_payload(d)) for d in self.decisions])
+
+
+def must_hold(decision: Decision) -> None:
+    """Assert what must hold of every incident after every change (docs/architecture.md, "What must always hold")."""
+    before, after = decision.before, decision.incident
+    found = agenda(after)
+    assert after.due_at == (None if found is None else found[0])
+    assert after.version == (before.version + 1 if before else 1)
+    if before is not None:
+        assert after.changed_at >= before.changed_at, "time never runs backwards"
+        assert before.state is not State.CLOSED or (after.state is State.CLOSED and after.due_at is None)
+    pending = [p for p in after.pages if p.status is PageStatus.PENDING]
+    match after.state:
+        case State.OPEN:
+            assert after.acknowledged_until is None
+            if after.severity < LOW and after.rungs and after.plan.ladder.repeat_last_ms:
+                assert after.due_at is not None, "an open incident that nobody has must have a timer"
+        case State.ACKNOWLEDGED:
+            assert after.acknowledged_by is not None
+            assert after.acknowledged_until is not None
+            assert after.due_at is not None, "an acknowledgement must end"
+        case State.RESOLVED:
+            assert after.due_at is not None
+            assert all(p.kind is PageKind.RESOLVED for p in pending)
+        case State.CLOSED:
+            assert after.due_at is None
+            assert not pending
+    assert after.firing >= 0
+    assert after.resolved >= 0
+    assert after.next_rung <= len(after.rungs)
+    assert len({p.id for p in after.pages}) == len(after.pages)
+    if before is None or before.pages is not after.pages:
+        _pages_must_hold(decision)
+
+
+def _pages_must_hold(decision: Decision) -> None:
+    before, after = decision.before, decision.incident
+    old = {p.id for p in before.pages} if before else set()
+    new = [p for p in after.pages if p.id not in old]
+    forced = decision.reason is Reason.PERSON_UNREACHED or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
+    for page in new:
+        assert page.due_at >= after.changed_at, "a page is never due before it was decided"
+        assert page.rung_due_at <= after.changed_at, "no rung is early"
+        if page.rung is not None and not forced:
+            assert after.triggered_at + after.rungs[page.rung].after_ms <= after.changed_at, "no rung is early"
+    assert len({(p.person, p.contact) for p in new}) == len(new), "one page per person and contact in one step"
+    assert len(after.pages) <= PAGES_KEPT_MAX + PENDING_MAX, "what an incident keeps of its pages is bounded"
