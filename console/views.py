@@ -285,7 +285,7 @@ def alert_views(alerts: list[Alert]) -> list[AlertView]:
 
 def read_alerts(records: Mapping[str, bytes]) -> list[AlertView]:
     """Return the alerts of an incident's records, as `alert_views`. Slow for thousands: not for the event loop."""
-    return alert_views([codec.read_alert(key, *codec.split_alert_record(record)) for key, record in records.items()])
+    return alert_views([codec.read_alert(key, record) for key, record in records.items()])
 
 
 def channel_of(page: Page, rules: Rules) -> str:

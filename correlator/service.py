@@ -325,9 +325,9 @@ class Correlator:
         for key, ref in due:
             record = alerts[ref.number].get(key)
             if record is not None:
-                alert = replace(codec.read_alert(key, *codec.split_alert_record(record)), status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
+                alert = replace(codec.read_alert(key, record), status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
                 shard = shard_of_number(ref.number, self._store.shards)
-                reports.setdefault(shard, []).append((key, codec.alert_record(ref.ends_at, codec.alert_body(alert))))
+                reports.setdefault(shard, []).append((key, codec.alert_record(alert, codec.alert_body(alert))))
         return reports
 
     def _hold_expiry(self, now: int) -> None:
@@ -348,5 +348,4 @@ class Correlator:
 
 
 def _read(key: str, record: bytes) -> tuple[Alert, int]:
-    ends_at, body = codec.split_alert_record(record)
-    return codec.read_alert(key, ends_at, body), hash(body)
+    return codec.read_alert(key, record), hash(codec.split_alert_record(record)[1])

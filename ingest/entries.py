@@ -58,7 +58,7 @@ class EntryBuilder:
             if size > room[shard]:
                 self._begin(shard)
             room[shard] -= size
-            self._open[shard] += (alert.key, alert_record(alert.ends_at, body))
+            self._open[shard] += (alert.key, alert_record(alert, body))
 
     def _begin(self, shard: int) -> None:
         fields: list[Argument] = ["t", self._received_at]

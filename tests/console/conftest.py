@@ -148,7 +148,7 @@ class Site:
             alert_labels = common | ({"pod": f"api-{index}"} if alerts > 1 else {})
             notes = {"summary": f"alert {index}"}
             alert = Alert(f"{number:012x}{index:012x}", "seoul", AlertStatus.FIRING, alert_labels, notes, now + index, now + HOUR)
-            records[alert.key] = codec.alert_record(alert.ends_at, codec.alert_body(alert))
+            records[alert.key] = codec.alert_record(alert, codec.alert_body(alert))
         commit = Commit(shard, now, [decision], alerts={number: records}, seq=(seq, seq + 1), origin="correlator")
         assert await store.commit(commit) == Committed()
         return decision.incident

@@ -110,7 +110,7 @@ class Site:
 async def stored_alerts(store: Store) -> list[Alert]:
     shards = await store.read_intake(["0-0"] * store.shards, 100_000)
     pairs = [pair for entries in shards for entry in entries for pair in entry.alerts]
-    return [codec.read_alert(key, *codec.split_alert_record(record)) for key, record in pairs]
+    return [codec.read_alert(key, record) for key, record in pairs]
 
 
 async def until(holds: Callable[[], bool]) -> None:

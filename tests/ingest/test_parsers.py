@@ -19,7 +19,7 @@ from ingest.refused import AlertRefused, BodyRefused
 from tocsin.policy.model import Alert
 from tocsin.policy.rules import Emergency, Rules, Service
 from tocsin.runtime.settings import Settings
-from tocsin.store.codec import alert_body, alert_record, read_alert, split_alert_record
+from tocsin.store.codec import alert_body, alert_record, read_alert
 
 NOW = 1_795_357_982_247
 FORMATS = (alertmanager, apiv2, events)
@@ -78,8 +78,8 @@ def keep(alerts: list[Alert]) -> None:
     for _, entry in builder.entries:
         assert sum(len(str(part)) for part in entry) <= SMALL.entry_bytes_max
     for alert in alerts:
-        record = alert_record(alert.ends_at, alert_body(alert))
-        assert read_alert(alert.key, *split_alert_record(record)) == alert
+        record = alert_record(alert, alert_body(alert))
+        assert read_alert(alert.key, record) == alert
 
 
 @given(body=st.binary(max_size=200) | documents.map(lambda value: json.dumps(value).encode()))

@@ -189,9 +189,7 @@ def test_an_error_in_a_list_counts_from_the_beginning_of_the_text() -> None:
         ('x=~"(a+)+b"', {"x": "a" * 10_000}, False),
     ],
 )
-def test_labels_match_at_both_ends_and_an_absent_one_counts_as_empty(
-    text: str, labels: dict[str, str], expected: bool
-) -> None:
+def test_labels_match_at_both_ends_and_an_absent_one_counts_as_empty(text: str, labels: dict[str, str], expected: bool) -> None:
     assert parsed(text).matches(labels) is expected
 
 

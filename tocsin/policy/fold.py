@@ -32,8 +32,8 @@ EXPIRED = "expired"
 
 TITLE_MAX = 200
 
-ParseAlert = Callable[[str, int, bytes], Alert]
-"""Makes an alert of its key, its end and its body."""
+ParseAlert = Callable[[str, bytes], Alert]
+"""Makes an alert of its key and its record."""
 
 Tally = list[int]
 """Firing alerts by severity (four numbers), then resolved ones."""
@@ -214,7 +214,7 @@ class Fold:
                 self._count("forwarded")
                 return
             ref = None
-        alert = self._parse(key, ends_at, body)
+        alert = self._parse(key, record)
         if alert.status is AlertStatus.FIRING:
             self._fires(alert, ref, digest, record)
         else:

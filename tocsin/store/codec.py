@@ -128,25 +128,29 @@ def history_payload(decision: Decision) -> bytes:
 
 
 def alert_body(alert: Alert) -> bytes:
-    """Return what two reports of one alert have in common while nothing changed: everything but how long it is good for."""
+    """Return what two reports of one alert have in common while nothing changed: everything but its times."""
     return orjson.dumps(
-        (alert.integration, alert.status, alert.starts_at, alert.labels, alert.annotations, alert.generator_url),
-        option=orjson.OPT_SORT_KEYS,
+        (alert.integration, alert.status, alert.labels, alert.annotations, alert.generator_url), option=orjson.OPT_SORT_KEYS
     )
 
 
-def alert_record(ends_at: int, body: bytes) -> bytes:
-    """Return the record of an alert: `ends_at` in front of the body, so that a repeat is recognised without parsing."""
-    return b"%d %b" % (ends_at, body)
+def alert_record(alert: Alert, body: bytes) -> bytes:
+    """Return the record of an alert: its times in front of its body.
+
+    A repeat is recognised by the body without parsing it: senders move the end on with every report, two Prometheus servers give one alert
+    two beginnings, and a report without a beginning is given the present.
+    """
+    return b"%d %d %b" % (alert.ends_at, alert.starts_at, body)
 
 
 def split_alert_record(record: bytes) -> tuple[int, bytes]:
     """Return `ends_at` and the body of a record."""
-    ends_at, _, body = record.partition(b" ")
+    ends_at, _, body = record.split(b" ", 2)
     return int(ends_at), body
 
 
-def read_alert(key: str, ends_at: int, body: bytes) -> Alert:
-    """Return the alert that a record's two parts make."""
-    integration, status, starts_at, labels, annotations, generator_url = orjson.loads(body)
-    return Alert(key, integration, AlertStatus(status), labels, annotations, starts_at, ends_at, generator_url)
+def read_alert(key: str, record: bytes) -> Alert:
+    """Return the alert of a record."""
+    ends_at, starts_at, body = record.split(b" ", 2)
+    integration, status, labels, annotations, generator_url = orjson.loads(body)
+    return Alert(key, integration, AlertStatus(status), labels, annotations, int(starts_at), int(ends_at), generator_url)
