@@ -115,6 +115,10 @@ def test_alerts_have_one_key_exactly_when_their_labels_agree(one: dict[str, str]
     assert alert_key("a", one) != alert_key("b", one)
 
 
+def test_the_key_stays_the_same_from_release_to_release() -> None:
+    assert alert_key("prometheus", {"cluster": "eu-1", "alertname": "DiskFull"}) == "6c6d5b0d9da7f9c71ca22fdc"
+
+
 @given(text=st.text())
 def test_no_header_or_address_breaks_the_keys(text: str) -> None:
     for header in (text, f"Bearer {text}", f"Basic {text}"):

@@ -1,12 +1,11 @@
-"""Two names for a label set: Alertmanager's fingerprint, which people see, and the alert key, which we count by.
+"""Alertmanager's fingerprint of a label set, which people see.
 
-The fingerprint is 64 bits of a hash anyone can make collide, and it does not know who sent the alert: show it, link
-with it, never decide by it. The alert key is the identity inside: 96 bits of BLAKE2b over integration and labels.
+It is 64 bits of a hash anyone can make collide, and it does not know who sent the alert: show it, link with it, never decide by it. The
+identity of an alert inside is `ingest/identity.py`.
 
-Neither drops empty labels: a server treats `x=""` as no x, and the edge that reads a payload must have removed them.
+Empty labels are not dropped: a server treats `x=""` as no x, and the edge that reads a payload must have removed them.
 """
 
-import hashlib
 from collections.abc import Mapping
 
 _FNV_OFFSET = 0xCBF29CE484222325
@@ -29,14 +28,3 @@ def fingerprint(labels: Mapping[str, str]) -> str:
             for byte in text.encode("utf-8", "surrogatepass") + _SEPARATOR:
                 digest = ((digest ^ byte) * _FNV_PRIME) & _MASK
     return f"{digest:016x}"
-
-
-def alert_key(integration: str, labels: Mapping[str, str]) -> str:
-    """The identity of an alert: 24 hexadecimal digits that differ when the integration, a name or a value does.
-
-    Called for every alert that arrives: about 2 us for six labels.
-    """
-    parts = [integration.encode("utf-8", "surrogatepass")]
-    for name in sorted(labels):
-        parts += (name.encode("utf-8", "surrogatepass"), labels[name].encode("utf-8", "surrogatepass"))
-    return hashlib.blake2b(_SEPARATOR.join(parts), digest_size=12).hexdigest()

@@ -29,7 +29,7 @@ class AlertStatus(enum.StrEnum):
 class Alert:
     """One label set from a monitoring system, as last reported.
 
-    `key` identifies integration and labels (see `fingerprint.alert_key`). `ends_at` is, while firing, the instant at which it counts
+    `key` identifies integration and labels. `ends_at` is, while firing, the instant at which it counts
     as resolved unless it is reported again; once resolved, when it ended.
     """
 
