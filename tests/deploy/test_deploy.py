@@ -292,12 +292,19 @@ def test_the_readme_is_short_and_its_first_event_is_an_alert() -> None:
     assert json.loads(event)["labels"]["alertname"]
 
 
-def test_the_readme_names_tests_that_exist() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "README.md").read_text(encoding="utf-8")))
+def test_the_pages_name_tests_that_exist() -> None:
+    named = {name for path in (ROOT / "README.md", PAGE) for name in re.findall(r"`(test_[a-z_0-9]+)`", path.read_text(encoding="utf-8"))}
     there = {
         name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))
     }
     assert named <= there, named - there
+
+
+def test_the_files_named_in_the_pages_exist() -> None:
+    folders = ("ingest", "correlator", "notifier", "console", "tocsin", "tests", "docs", "deploy", "bench", "scripts")
+    for path in (PAGE, ROOT / "CONTRIBUTING.md", *(ROOT / "docs/decisions").glob("*.md")):
+        for span in re.findall(rf"`((?:{'|'.join(folders)})/[\w./-]*)(?:: \w+)?`", path.read_text(encoding="utf-8")):
+            assert "NAME" in span or (ROOT / span).exists(), f"{path.name} names {span}"
 
 
 def test_every_decision_has_its_three_parts() -> None:
