@@ -14,7 +14,7 @@ WAIT_S: Final = 60.0
 POLL_S: Final = 0.2
 POLLS_MAX: Final = round(WAIT_S / POLL_S)
 EXIT_FAILED: Final = 1
-SETTLED: Final = frozenset({"sent", "failed"})
+SETTLED: Final = frozenset({"sent", "failed", "cancelled"})
 
 
 def test_page(person: str, contact: int | None, url: str, form: Form) -> int:
@@ -43,7 +43,7 @@ def _say(page: Mapping[str, Json]) -> None:
         case "sent":
             receipt = f" ({clean(page['receipt'])})" if page.get("receipt") else ""
             say(f"sent to {who}{_took(page)}{receipt}")
-        case "failed":
+        case "failed" | "cancelled":
             warn(f"not sent to {who}: {clean(page.get('reason')) or 'no reason given'}")
         case _:
             warn(f"nothing was heard of the page to {who} for {WAIT_S:g} s: is the notifier running? `tocsin doctor` looks")
