@@ -14,10 +14,23 @@ from pathlib import Path
 import orjson
 
 from tocsin.policy.events import AlertsChanged, Event, OpenedByAlerts, OpenedByPerson, PageSent, TimerDue
+from tocsin.policy.fold import EXPIRED, AlertBook, Fold, Folded
 from tocsin.policy.incident import Decision, Reason, decide, open_incident, outbox_changes
 from tocsin.policy.ladder import agenda
-from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
-from tocsin.policy.rules import Contact, Emergency, Person, Role, Rules, Service, ServiceTable, SeverityRule
+from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Alert, AlertStatus, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
+from tocsin.policy.rules import (
+    Contact,
+    Emergency,
+    Person,
+    Role,
+    Rules,
+    Service,
+    ServiceTable,
+    SeverityRule,
+    group_key,
+    shard_of_group,
+    shard_of_number,
+)
 from tocsin.runtime.rulesfile import load_rules
 from tocsin.store import codec
 
@@ -282,3 +295,147 @@ def _pages_must_hold(decision: Decision) -> None:
             assert after.triggered_at + after.rungs[page.rung].after_ms <= after.changed_at, "no rung is early"
     assert len({(p.person, p.contact) for p in new}) == len(new), "one page per person and contact in one step"
     assert len(after.pages) <= PAGES_KEPT_MAX + PENDING_MAX, "what an incident keeps of its pages is bounded"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One alert as a sender reports it: the record that stands in the intake."""
+
+    key: str
+    record: bytes
+
+
+def report(
+    name: str,
+    labels: Mapping[str, str],
+    *,
+    status: AlertStatus = AlertStatus.FIRING,
+    starts_at: int = NIGHT,
+    ends_at: int = NIGHT + 24 * HOUR,
+    summary: str = "",
+    integration: str = "prometheus",
+) -> Report:
+    """Return a report of an alert called `name` with these labels."""
+    all_labels = {"alertname": name} | dict(labels)
+    annotations = {"summary": summary} if summary else {}
+    key = f"{integration}/{sorted(all_labels.items())}"
+    alert = Alert(key, integration, status, all_labels, annotations, starts_at, ends_at)
+    return Report(alert.key, codec.alert_record(alert, codec.alert_body(alert)))
+
+
+@dataclass
+class Shop:
+    """The correlator's side: a book, and what a store would hold after its commits. Two shards, unless a test wants others."""
+
+    rules: Rules = field(default_factory=make_rules)
+    now: int = NIGHT
+    shards: int = 2
+    book: AlertBook = field(default_factory=lambda: AlertBook(2))
+    incidents: dict[int, Incident] = field(default_factory=dict)
+    records: dict[int, dict[str, bytes]] = field(default_factory=dict)
+    queues: dict[int, list[Report]] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    seq: dict[int, int] = field(default_factory=dict)
+
+    def post(self, *reports: Report) -> None:
+        """Put reports into the streams of their shards, as ingest does."""
+        for each in reports:
+            labels = codec.read_alert(each.key, each.record).labels
+            shard = shard_of_group(group_key(self.rules.service_of(labels), labels), self.shards)
+            self.queues.setdefault(shard, []).append(each)
+
+    def takes(self, *reports: Report, how: str = "reported", flush: bool = True) -> dict[str, int]:
+        """Post reports and fold until no stream holds anything; return what they counted as."""
+        self.post(*reports)
+        counts: dict[str, int] = {}
+        while any(self.queues.values()):
+            for shard in range(self.shards):
+                folded = self.folds(shard, self.queues.pop(shard, []), how=how, flush=flush)
+                self.commits(folded)
+                for name, count in folded.counts.items():
+                    counts[name] = counts.get(name, 0) + count
+        return counts
+
+    def folds(self, shard: int, reports: list[Report], *, how: str = "reported", flush: bool = True) -> Folded:
+        fold = Fold(self.book, shard, self.now, self.rules, codec.read_alert)
+        for each in reports:
+            ends_at, body = codec.split_alert_record(each.record)
+            fold.take(each.key, ends_at, body, each.record, how)
+        return fold.finish(flush=flush)
+
+    def commits(self, folded: Folded) -> None:
+        """Do what the commit script does, with its checks, and make the book follow."""
+        for decision in folded.decisions:
+            number, before = decision.incident.number, decision.before
+            if before is None:
+                self._may_open(decision, folded)
+            else:
+                assert self.incidents[number].version == before.version
+            self._records_decision(decision)
+        if folded.seq is not None:
+            assert self.seq.get(folded.shard, 0) == folded.seq[0]
+            self.seq[folded.shard] = folded.seq[1]
+        for number, records in folded.records.items():
+            assert shard_of_number(number, self.shards) == folded.shard, "nothing ever needs two shards"
+            self.records.setdefault(number, {}).update(records)
+        self.book.apply(folded)
+        for shard, key, record in folded.foreign:
+            assert shard != folded.shard
+            self.queues.setdefault(shard, []).append(Report(key, record))
+
+    def _may_open(self, decision: Decision, folded: Folded) -> None:
+        number, group = decision.incident.number, decision.incident.group_key
+        assert number not in self.incidents, "a number is used twice"
+        assert shard_of_number(number, self.shards) == folded.shard == shard_of_group(group, self.shards)
+        holders = [i.number for i in self.incidents.values() if i.group_key == group and i.state is not State.CLOSED]
+        assert folded.replaces.get(group) == max(holders, default=None), "the group changes hands knowingly"
+
+    def _records_decision(self, decision: Decision) -> None:
+        must_hold(decision)
+        self.incidents[decision.incident.number] = decision.incident
+        self.decisions.append(decision)
+
+    def happens(self, number: int, event: Event) -> Decision:
+        """Let a person or a timer change an incident; the correlator hears of it."""
+        decision = decide(self.incidents[number], event, self.now, self.rules)
+        if decision.changed:
+            self._records_decision(decision)
+            self.book.learn(decision.incident)
+            if decision.incident.state is State.CLOSED:
+                self.book.forget(number, self.records.get(number, {}))
+        return decision
+
+    def timers(self) -> None:
+        """Do everything that is due now."""
+        for number in list(self.incidents):
+            while (due_at := self.incidents[number].due_at) is not None and due_at <= self.now:
+                assert self.happens(number, TimerDue()).changed
+
+    def expires(self) -> list[str]:
+        """Let alerts expire that nobody has renewed; return their keys."""
+        due = self.book.expired(self.now, 1000)
+        for key, ref in due:
+            alert = codec.read_alert(key, self.records[ref.number][key])
+            over = replace(alert, status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
+            one = Report(key, codec.alert_record(over, codec.alert_body(over)))
+            self.commits(self.folds(shard_of_number(ref.number, self.shards), [one], how=EXPIRED))
+        return [key for key, _ in due]
+
+    def restarts(self) -> None:
+        """Load a new book from what the store holds."""
+        self.book = AlertBook(self.shards)
+        for shard, seq in self.seq.items():
+            self.book.seq[shard] = seq
+        for incident in self.incidents.values():
+            if incident.state is not State.CLOSED:
+                held = self.records.get(incident.number, {})
+                alerts = [(codec.read_alert(key, record), hash(codec.split_alert_record(record)[1])) for key, record in held.items()]
+                self.book.load(incident, alerts, self.rules)
+
+    def alert(self, key: str) -> tuple[Incident, Alert]:
+        """Return an alert's incident and its last record."""
+        number = self.book.alerts[key].number
+        return self.incidents[number], codec.read_alert(key, self.records[number][key])
+
+    def live(self) -> list[Incident]:
+        return [incident for incident in self.incidents.values() if incident.is_live]

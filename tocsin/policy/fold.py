@@ -348,6 +348,9 @@ class Fold:
             tally = list(self._book.tallies.get(number, (0, 0, 0, 0, 0)))
             waiting = self._book.deferred.get(number)
             change = _Change(tally, incident.labels) if waiting is None else replace(waiting, tally=tally)
+            if not incident.is_live:
+                # Somebody resolved it meanwhile: what waited does not reopen it, whatever else comes in this batch.
+                change.joined = change.refired = 0
             self._changes[number] = change
         return change
 
@@ -384,13 +387,10 @@ class Fold:
         )
 
     def _take_up_deferred(self) -> None:
-        """Take up what waits for this shard. If somebody resolved the incident meanwhile, the old news does not reopen it."""
+        """Take up what waits for this shard."""
         for number in self._book.deferred:
-            if number in self._changes or shard_of_number(number, self._book.shards) != self._shard:
-                continue
-            change = self._change(number)
-            if not self._book.incidents[number].is_live:
-                change.joined = change.refired = 0
+            if shard_of_number(number, self._book.shards) == self._shard:
+                self._change(number)
 
     def _only_counts(self, number: int, change: _Change) -> bool:
         """Whether a change concerns neither the state nor the severity of its incident, nor anybody who might be paged."""
