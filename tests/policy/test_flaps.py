@@ -25,9 +25,9 @@ def test_it_is_resolved_when_everything_has_been_clear_long_enough_and_not_befor
     story.opens(1)
     story.after(MINUTE).clears()
     story.after(5 * MINUTE - 1)
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
     story.after(1)
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
     assert story.people_told(PageKind.RESOLVED) == [(6, "kim")]
 
 
@@ -57,14 +57,14 @@ def test_an_acknowledged_incident_resolves_and_keeps_its_owner_when_it_comes_bac
     story.happens(ev.Acknowledged("kim", HOUR))
     story.after(MINUTE).clears()
     story.after(6 * MINUTE)
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
     decision = story.fires_again()
     assert (decision.reason, decision.inputs["kept_by"]) == (Reason.REOPENED_BY_ALERTS, "kim")
     story.after(0)
     assert story.people_told(PageKind.REOPENED) == [(7, "kim")]
-    assert story.incident.state is State.ACKNOWLEDGED
+    assert story.state() is State.ACKNOWLEDGED
     story.until(NIGHT + HOUR)
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
 
 
 @pytest.mark.parametrize("holder", ["token-of-a-program", "ghost"])
@@ -75,7 +75,7 @@ def test_a_holder_who_cannot_be_paged_does_not_keep_what_comes_back(story: Story
     story.after(6 * MINUTE)
     story.fires_again()
     story.after(0)
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
     assert story.people_told(PageKind.REOPENED) == [(6, "kim")]
 
 
@@ -108,7 +108,7 @@ def test_a_flap_within_the_settle_window_wakes_nobody_and_nobody_is_told_twice_t
         story.after(10 * MINUTE).fires_again()
         story.after(MINUTE).clears()
         story.after(5 * MINUTE)
-        assert story.incident.state is State.RESOLVED
+        assert story.state() is State.RESOLVED
     assert story.told[told:] == []
 
 
@@ -165,7 +165,7 @@ def test_an_alert_that_clears_after_a_person_resolved_changes_counts_only(story:
     story.opens(1)
     story.happens(ev.Resolved("kim"))
     assert story.clears().reason is Reason.ALERTS_CLEARED
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
 
 
 def test_an_acknowledgement_that_ended_while_it_was_clear_has_ended_when_it_fires_again() -> None:
@@ -175,10 +175,10 @@ def test_an_acknowledgement_that_ended_while_it_was_clear_has_ended_when_it_fire
     story.happens(ev.Acknowledged("kim"))
     story.after(MINUTE).clears()
     story.after(HOUR)
-    assert story.incident.state is State.ACKNOWLEDGED
+    assert story.state() is State.ACKNOWLEDGED
     story.fires_again()
     story.after(0)
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
     assert story.people_told(PageKind.REMINDER) == []
     assert story.people_told()[-1][1] in ("lee", "choi")
 
@@ -188,7 +188,7 @@ def test_it_clears_in_the_instant_it_opens_and_nobody_is_woken(story: Story) -> 
     story.alerts(QUIET, resolved=1, cleared=1)
     story.after(HOUR)
     assert story.told == []
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
 
 
 def test_it_clears_in_the_instant_it_opens_and_is_paged_when_it_comes_back(story: Story) -> None:

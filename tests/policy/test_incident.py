@@ -49,7 +49,7 @@ def in_state(state: State) -> Story:
         story.happens(ev.Resolved("kim"))
     if state is State.CLOSED:
         story.after(6 * 24 * HOUR)
-    assert story.incident.state is state
+    assert story.state() is state
     return story
 
 
@@ -171,7 +171,7 @@ def test_a_short_acknowledgement_is_not_followed_by_a_reminder_at_once(story: St
     story.happens(ev.Acknowledged("kim", 4 * MINUTE))
     story.after(10 * MINUTE)
     assert story.people_told(PageKind.REMINDER) == []
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
 
 
 def test_a_reminder_that_comes_after_the_end_is_not_sent(story: Story) -> None:
@@ -235,7 +235,7 @@ def test_snoozing_what_somebody_holds_moves_the_end_of_the_hold(story: Story) ->
     story.happens(ev.Snoozed("kim", 3 * HOUR))
     story.until(NIGHT + 3 * HOUR - 1)
     assert story.people_told() == []
-    assert story.incident.state is State.ACKNOWLEDGED
+    assert story.state() is State.ACKNOWLEDGED
     story.after(1)
     assert story.people_told() == [(180, "lee")]
 
@@ -302,7 +302,7 @@ def test_a_lowered_severity_of_a_reopened_incident_counts_from_the_reopening(sto
     story.opens(1)
     story.after(MINUTE).clears()
     story.after(40 * MINUTE)
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
     story.fires_again()
     again = story.now
     story.after(MINUTE)
@@ -464,7 +464,7 @@ def test_the_end_of_an_acknowledgement_withdraws_no_page_that_somebody_still_nee
     story.after(0)
     story.happens(ev.Acknowledged("kim", 40 * MINUTE))
     story.after(41 * MINUTE)
-    assert story.incident.state is State.OPEN
+    assert story.state() is State.OPEN
     story.down.clear()
     story.after(0)
     assert story.people_told() == [(0, "kim"), (41, "lee")]
@@ -531,7 +531,7 @@ def test_a_test_page_goes_to_one_contact_of_one_person_and_ends_by_itself() -> N
     story.keeps(open_incident(ev.TestRequested(1, "test:1", "web", "a test", "park", 1, "park"), NIGHT, rules))
     story.after(10 * MINUTE)
     assert [(t.person, t.kind) for t in story.told] == [("park", PageKind.TEST)]
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
     assert story.reasons[0] is Reason.TEST_REQUESTED
 
 
@@ -566,7 +566,7 @@ def test_waiting_lets_an_alert_clear_by_itself_before_anybody_is_paged() -> None
     story.after(2 * MINUTE).clears()
     story.after(HOUR)
     assert story.told == []
-    assert story.incident.state is State.RESOLVED
+    assert story.state() is State.RESOLVED
     other = Story(rules)
     other.opens(1)
     other.after(HOUR)
@@ -596,7 +596,7 @@ def test_the_history_of_a_long_night_adds_up_to_the_present(story: Story) -> Non
     story.happens(ev.Assigned("kim", "lee"))
     story.happens(ev.Resolved("lee"))
     story.after(6 * 24 * HOUR)
-    assert story.incident.state is State.CLOSED
+    assert story.state() is State.CLOSED
     assert story.replayed() == story.incident
     assert [d.incident.version for d in story.decisions] == list(range(1, len(story.decisions) + 1))
     assert all(p.status is not PageStatus.PENDING for p in story.incident.pages)

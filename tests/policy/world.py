@@ -144,6 +144,10 @@ class Story:
     def incident(self) -> Incident:
         return self.decisions[-1].incident
 
+    def state(self) -> State:
+        """Return where it stands; a call, because a type checker believes that an attribute stays what it was."""
+        return self.incident.state
+
     @property
     def reasons(self) -> list[Reason]:
         return [d.reason for d in self.decisions]
