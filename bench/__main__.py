@@ -69,6 +69,9 @@ async def _measure_one(workload: Workload, make: Make, folder: Path, number: int
     try:
         await workload.measure(Run(make, place, number, figures))
         outcome = "measured"
+        if deaths := _deaths(place / "log"):
+            outcome = "FAILED"
+            figures.faults.append(f"{workload.name}, run {number}, {name}: measured, but{deaths}")
     except (ProductFailed, TrafficFailed, OSError, TimeoutError, ExceptionGroup) as error:
         outcome = "FAILED"
         figures.faults.append(f"{workload.name}, run {number}, {name}: {_first(error)}{_deaths(place / 'log')}")

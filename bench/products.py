@@ -251,7 +251,9 @@ def alertmanager_program() -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    """What a product needs of ours, and settings of Tocsin that are to be tried out."""
+    kept = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
+    return {name: value for name, value in os.environ.items() if name in kept or name.startswith("TOCSIN_")}
 
 
 def tocsin_rules(receiver_port: int) -> str:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, process_time
 from typing import Final
 
 from bench.bodies import Batches, Singles, events, probe, request
@@ -78,11 +78,12 @@ class Run:
 async def rate(run: Run, name: str, product: Product, requests: Iterator[bytes], *, connections: int, alerts: int, visible: int) -> None:
     """Time a stream of requests that hold `alerts` reports until `visible` alerts can be seen."""
     applied = await product.applied()
-    used = product.family.processor_s()
+    used, used_here = product.family.processor_s(), process_time()
     sent = await post_all(product.alerts_port, requests, connections=connections)
     await product.settled(applied=applied + alerts, visible=visible)
     took_s = monotonic() - sent.began_s
     used_after = product.family.processor_s()
+    run.figures.add(f"{name}.generator", product.name, (process_time() - used_here) / alerts * 1e6)
     _require_accepted(name, sent.refused)
     shown = await product.visible()
     if shown != visible:
@@ -126,6 +127,9 @@ async def storm(run: Run) -> None:
         new = batches.some(0, count)
         await rate(run, "storm", product, new, connections=BODY_CONNECTIONS, alerts=STORM_ALERTS, visible=STORM_ALERTS)
         run.figures.add("storm.messages", product.name, receiver.messages)
+        if isinstance(product, Tocsin):
+            changes = sum(incident["version"] for incident in await product.incidents("state=open"))
+            run.figures.add("storm.folded", product.name, STORM_ALERTS / changes)
 
 
 async def singles(run: Run) -> None:
@@ -147,6 +151,7 @@ async def _probe(run: Run, name: str, product: Product, receiver: Receiver, *, c
         lost = await receiver.heard_of({probe_name for probe_name, _ in named}, limit_s=PAGE_S)
     heard = [(receiver.first_s[probe_name] - paced.sent_s[probe_name]) * 1000 for probe_name, _ in named if probe_name not in lost]
     run.figures.add(f"{name}.ms", product.name, *heard)
+    run.figures.add(f"{name}.answer.ms", product.name, *paced.waits_ms())
     run.figures.add(f"{name}.lost", product.name, len(lost))
 
 
