@@ -21,7 +21,7 @@ from tocsin.store import codec
 from tocsin.store.bell import Changed, IntakeRung, Message
 from tocsin.store.commit import Commit, Holder
 from tocsin.store.store import Committed, CursorMoved, Entry, GroupTaken, SeqMoved, Stale
-from tocsin.store.wire import StoreAway
+from tocsin.store.wire import StoreAway, StoreFull
 
 EXPIRY_GRACE_MS = 5 * 60_000
 """After the intake, the store or this process was away, no alert expires for this long: its sender could not renew it."""
@@ -126,7 +126,7 @@ class Correlator:
             now = self._deps.clock.now_ms()
             try:
                 done = await self.tick(now)
-            except StoreAway as error:
+            except (StoreAway, StoreFull) as error:
                 self._deps.log.warning("store_away", why=str(error))
                 self._hold_expiry(now)
                 self._all_dirty = True
@@ -144,12 +144,24 @@ class Correlator:
         expired = await self._expired(now)
         waiting = {shard_of_number(number, self._store.shards) for number in self._book.deferred}
         async with asyncio.TaskGroup() as group:
-            for shard, entries in enumerate(batches):
-                if entries or expired.get(shard) or shard in waiting:
-                    group.create_task(self._apply(shard, entries, expired.get(shard, []), now))
+            applying = [
+                group.create_task(self._apply(shard, entries, expired.get(shard, []), now))
+                for shard, entries in enumerate(batches)
+                if entries or expired.get(shard) or shard in waiting
+            ]
+        for away in filter(None, [task.result() for task in applying]):
+            raise away
         return Tick(sum(len(entries) for entries in batches), sum(len(alerts) for alerts in expired.values()))
 
-    async def _apply(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> None:
+    async def _apply(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> StoreAway | StoreFull | None:
+        """Apply a shard's batch. A store that is away is returned, not raised: nothing that another shard commits is cancelled for it."""
+        try:
+            await self._apply_or_set_aside(shard, entries, expired, now)
+        except (StoreAway, StoreFull) as error:
+            return error
+        return None
+
+    async def _apply_or_set_aside(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> None:
         try:
             await self._fold_and_commit(shard, entries, expired, now)
         except (ValueError, KeyError, AssertionError, TypeError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest_asyncio
@@ -31,6 +32,14 @@ async def set_memory_max(product: Product, size: str) -> None:
         await client.aclose()
 
 
+async def the_incident(product: Product) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        found = await product.incidents()
+        return found[0] if found else None
+
+    return await until(look, "an incident opens")
+
+
 async def until_paged(receiver: Receiver, incident_id: str, people: list[str]) -> None:
     async def look() -> bool:
         return paged(receiver, incident_id) == people
@@ -41,7 +50,7 @@ async def until_paged(receiver: Receiver, incident_id: str, people: list[str]) -
 async def test_a_full_store_refuses_alerts_while_the_ladder_and_answers_go_on(data_dir: Path, receiver: Receiver) -> None:
     async with Product(data_dir, rules_text(receiver, RUNGS)) as product:
         await product.fire("DiskFull", severity="critical")
-        [incident] = await product.incidents()
+        incident = await the_incident(product)
         await until_paged(receiver, incident["id"], ["kim"])
         before = {role: product.pid(role) for role in ROLES}
         await set_memory_max(product, "1mb")
@@ -79,14 +88,14 @@ async def test_rules_that_are_not_text_are_refused_and_the_old_ones_stay(data_di
         await until(refused_by_all, "every role has refused the rules")
         assert {role: product.pid(role) for role in ROLES} == before
         await product.fire("DiskFull", severity="critical")
-        [incident] = await product.incidents()
+        incident = await the_incident(product)
         await until_paged(receiver, incident["id"], ["kim"])
 
 
 async def test_a_second_correlator_shuts_the_first_one_out(data_dir: Path, receiver: Receiver) -> None:
     async with Product(data_dir, rules_text(receiver, RUNGS)) as product:
         await product.fire("DiskFull", severity="critical")
-        [incident] = await product.incidents()
+        incident = await the_incident(product)
         before = product.pid("correlator")
         client = connect(f"unix://{product.directory}/data/store.sock", max_connections=1)
         try:
