@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 import pytest_asyncio
 
-from tests.e2e.product import CLOCK, ROLES, Product, paged, rules_text, until
+from tests.e2e.product import CLOCK, ROLES, STORE, Product, paged, rules_text, until
 from tests.fakes.receiver import Receiver
 from tocsin.store.connection import connect
 
@@ -72,6 +72,35 @@ async def test_a_full_store_refuses_alerts_while_the_ladder_and_answers_go_on(da
         await set_memory_max(product, "256mb")
         await product.until_ready()
         await product.fire("Another")
+
+
+async def test_roles_wait_for_a_store_that_is_killed_while_they_work(data_dir: Path, receiver: Receiver) -> None:
+    async with Product(data_dir, rules_text(receiver, RUNGS)) as product:
+        before = {role: product.pid(role) for role in ROLES}
+        names = [f"Storm{number}" for number in range(60)]
+        for kill_at in (10, 30, 50):
+            for name in names[kill_at - 10 : kill_at + 10]:
+                await fire_until_taken(product, name)
+                if name == names[kill_at]:
+                    product.kill(STORE)
+
+        async def all_opened() -> bool:
+            return {incident["labels"]["alertname"] for incident in await product.incidents()} == set(names)
+
+        await product.until_ready()
+        await until(all_opened, "every alert that was taken is an incident")
+        assert {role: product.pid(role) for role in ROLES} == before, "no role has died of it"
+
+
+async def fire_until_taken(product: Product, name: str) -> None:
+    event = {"labels": {"alertname": name, "severity": "warning"}}
+
+    async def taken() -> bool:
+        answer = await product.call("ingest", "POST", "/webhook/events", json=event)
+        assert answer.status in (200, 503)
+        return answer.status == 200
+
+    await until(taken, f"{name} is taken", limit_s=20)
 
 
 async def test_rules_that_are_not_text_are_refused_and_the_old_ones_stay(data_dir: Path, receiver: Receiver) -> None:
