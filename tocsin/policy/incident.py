@@ -24,6 +24,9 @@ from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 NOT_PURSUED = (PageKind.RESOLVED, PageKind.TEST)
 """Kinds that are given up after a few failures, without another contact."""
 
+TEST_LASTS_MS = 5 * 60_000
+"""How long a test's page is tried, before it counts as clear and resolves as its service does."""
+
 TEST_SOURCE = "test"
 """`source` of an incident that only tests a contact."""
 
@@ -62,7 +65,6 @@ class Reason(enum.StrEnum):
     SNOOZED = "snoozed"
     ASSIGNED = "assigned"
     NOTED = "noted"
-    SEVERITY_SET = "severity_set"
     ALREADY_SO = "already_so"
     IGNORED = "ignored"
     REFUSED = "refused"
@@ -147,7 +149,7 @@ def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
             fresh = evolve(fresh, severity=severity, severity_pinned=True, source="person", requester=requester, text=text)
         case ev.TestRequested(person=person, contact=contact):
             # Nothing fires: it is clear from the start, so it pages nobody else and resolves by itself.
-            fresh = evolve(fresh, severity_pinned=True, source=TEST_SOURCE, clear_since=now)
+            fresh = evolve(fresh, severity_pinned=True, source=TEST_SOURCE, clear_since=now + TEST_LASTS_MS)
             fresh = ladder.page(fresh, [person], now, rules, kind=PageKind.TEST)
             fresh = evolve(fresh, pages=tuple(replace(p, due_at=now) for p in fresh.pages if p.contact == contact))
             return _decision(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now)

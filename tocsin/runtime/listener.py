@@ -11,7 +11,7 @@ from tocsin.runtime.metrics import Metrics
 from tocsin.runtime.rulesfile import RulesInvalid
 from tocsin.store.wire import StoreAway
 
-SHUTDOWN_S = 5.0
+SHUTDOWN_S = 3.0
 """How long open requests may go on once the listener closes."""
 
 

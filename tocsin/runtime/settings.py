@@ -187,7 +187,9 @@ class Settings:
     audit_every_s: float = _setting(60.0, "audit.every", "seconds", "How often the invariants are checked.", least=1)
     list_items_max: int = _setting(500, "console.list-items-max", "count", "Incidents in one answer; the rest follows by cursor.", least=1)
     event_streams_max: int = _setting(256, "console.event-streams-max", "count", "Browsers that follow live; more get 503.", least=1)
-    drain_s: float = _setting(12.0, "drain.timeout", "seconds", "A stop waits this long for work under way; SIGKILL comes after 15 s.")
+    drain_s: float = _setting(
+        10.5, "drain.timeout", "seconds", "A stop waits this long for work under way, then 3 s for open requests; SIGKILL comes after 15 s."
+    )
 
     @classmethod
     def from_environment(
