@@ -411,6 +411,26 @@ def test_an_alert_of_another_shard_whose_incident_is_long_over_opens_one_where_t
     assert live.group_key == group_key(shop.rules.services[0], labels)
 
 
+def test_a_repeat_does_not_overtake_the_news_that_was_forwarded_before_it(shop: Shop) -> None:
+    labels = moved_labels()
+    one = report("Disk", labels)
+    shop.takes(one)
+    [number] = shop.incidents
+    shop.rules = make_rules(group_by=("node",))
+    shop.takes(resolved(labels, at=NIGHT + 1), one)
+    assert shop.incidents[number].firing == 1, "the last word was that it fires, and the next may be hours away"
+
+
+def test_a_group_does_not_open_in_two_shards_while_ingest_and_correlator_have_different_rules(shop: Shop) -> None:
+    labels = moved_labels()
+    shop.rules = make_rules(group_by=("node",))
+    shop.post(report("Disk", labels))
+    shop.rules = make_rules()
+    assert shop.takes() == {"forwarded": 1, "joined": 1}
+    [incident] = shop.live()
+    assert shard_of_number(incident.number, 2) == shard_of_group(incident.group_key, 2)
+
+
 def test_the_ladder_of_an_open_incident_is_the_one_it_opened_with() -> None:
     shop = Shop(make_rules())
     shop.takes(report("Disk", A))

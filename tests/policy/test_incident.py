@@ -607,3 +607,76 @@ def test_an_empty_change_of_alerts_is_not_a_change_of_severity(story: Story) -> 
     assert story.alerts(firing(2), resolved=1).reason is Reason.ALERTS_CLEARED
     assert story.alerts(QUIET, resolved=1, cleared=1).reason is Reason.ALL_CLEAR
     assert story.alerts(QUIET, resolved=2, cleared=1).reason is Reason.ALERTS_CLEARED
+
+
+def everything_that_happens() -> set[Reason]:
+    """Return the reasons of one night in which everything happens."""
+    seen: set[Reason] = set()
+    story = Story(make_rules(holders={CSE: ()}))
+    story.opens(3)
+    story.after(0)
+    seen |= {
+        story.happens(event).reason
+        for event in (
+            ev.Reopened("kim"),
+            ev.Noted("kim", "hm"),
+            ev.Assigned("lee", "kim"),
+            ev.TimerDue(),
+            ev.Snoozed("kim", MINUTE),
+        )
+    }
+    story.after(MINUTE)
+    story.alerts(firing(3, 2), joined=1)
+    story.alerts(firing(3), cleared=1)
+    story.happens(ev.Acknowledged("kim"))
+    story.happens(ev.Acknowledged("kim", HOUR))
+    story.alerts(firing(1, 2), joined=1)
+    story.alerts(firing(3), cleared=1)
+    story.after(24 * HOUR)
+    story.happens(ev.SeveritySet("lee", 1))
+    story.after(HOUR)
+    story.down.add("jeong")
+    story.after(HOUR)
+    for _ in range(3):
+        page = story.pending("jeong")[-1]
+        story.now = max(story.now, page.due_at)
+        story.happens(ev.PageUnreachable(page.id, "time-out", ambiguous=True))
+    story.clears()
+    story.after(MINUTE)
+    story.fires_again(1)
+    story.after(MINUTE)
+    story.clears()
+    story.after(HOUR)
+    seen.add(story.happens(ev.Acknowledged("kim")).reason)
+    story.fires_again(1)
+    story.happens(ev.Resolved("kim"))
+    story.happens(ev.Reopened("kim"))
+    story.happens(ev.Resolved("kim"))
+    story.after(6 * 24 * HOUR)
+    seen |= set(story.reasons)
+    nobody = Story(make_rules(holders=dict.fromkeys((DUTY, CSE, LEAD, MANAGER), ()), emergency=()))
+    nobody.opens_by_hand(1)
+    nobody.after(30 * MINUTE)
+    heard = Story()
+    heard.opens(2)
+    heard.until(NIGHT + HOUR)
+    heard.alerts(firing(1), joined=1)
+    heard.after(30 * MINUTE)
+    rules = make_rules(contacts={"kim": (0, MINUTE)})
+    refused = Story(rules)
+    refused.opens(1)
+    first, second = refused.pending("kim")
+    refused.happens(ev.PageUnreachable(first.id, "503", ambiguous=False))
+    for _ in range(3):
+        refused.happens(ev.PageUnreachable(first.id, "time-out", ambiguous=True))
+    refused.happens(ev.PageRefused(second.id, "gone"))
+    also = Story(rules)
+    also.opens(1)
+    also.happens(ev.PageRefused(also.pending("kim")[0].id, "gone"))
+    test = open_incident(ev.TestRequested(1, "test:1", "web", "a test", "park", 1, "park"), NIGHT, rules)
+    return seen | set(nobody.reasons) | set(heard.reasons) | set(refused.reasons) | set(also.reasons) | {test.reason}
+
+
+def test_every_reason_is_reached() -> None:
+    missing = set(Reason) - everything_that_happens()
+    assert not missing, f"no test gives the reason {', '.join(sorted(missing))}"

@@ -183,8 +183,8 @@ class OneIncident(RuleBasedStateMachine):
         assert incident.state is not State.ACKNOWLEDGED, "no acknowledgement lasts for ever"
 
 
-NAMES, NODES = ("Disk", "Net", "Cpu"), ("a", "b", "c")
-ALERTS = st.tuples(st.sampled_from(NAMES), st.sampled_from(NODES), st.sampled_from(["", "critical"]))
+# Few alerts, so that what happens happens to the same ones.
+ALERTS = st.sampled_from([("Disk", "a", ""), ("Disk", "b", ""), ("Disk", "c", "critical"), ("Net", "a", "")])
 GRAVE = (SeverityRule(1, (Matcher("severity", MatchOp.EQUAL, "critical"),)),)
 SOON = st.sampled_from([0, SECOND, MINUTE, 4 * MINUTE, 6 * MINUTE, 20 * MINUTE, HOUR + MINUTE, 3 * HOUR])
 
@@ -243,7 +243,7 @@ class SmallWorld(RuleBasedStateMachine):
         self.shop.rules = make_rules(severities=GRAVE, group_by=group_by)
 
     @precondition(lambda self: self.shop.incidents)
-    @rule(data=st.data(), what=st.sampled_from(["acknowledge", "resolve", "reopen", "snooze", "lower"]))
+    @rule(data=st.data(), what=st.sampled_from(["acknowledge", "resolve", "resolve", "resolve", "reopen", "snooze", "lower"]))
     def a_person_acts(self, data: st.DataObject, what: str) -> None:
         number = data.draw(st.sampled_from(sorted(self.shop.incidents)))
         incident = self.shop.incidents[number]

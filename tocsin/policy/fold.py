@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from tocsin.policy.events import AlertsChanged, OpenedByAlerts
 from tocsin.policy.incident import Decision, decide, open_incident
 from tocsin.policy.model import Alert, AlertStatus, Incident, State
-from tocsin.policy.rules import Rules, group_key, incident_number, shard_of_number
+from tocsin.policy.rules import Rules, group_key, incident_number, shard_of_group, shard_of_number
 
 LATE_NEWS_MS = 60_000
 """How long after an alert cleared a report of an older episode counts as late news instead of a new fault."""
@@ -210,8 +210,7 @@ class Fold:
             return
         if ref is not None and shard_of_number(ref.number, self._book.shards) != self._shard:
             if self._is_live_or_recent(ref):
-                self._foreign.append((shard_of_number(ref.number, self._book.shards), key, record))
-                self._count("forwarded")
+                self._forward(shard_of_number(ref.number, self._book.shards), key, record)
                 return
             ref = None
         alert = self._parse(key, record)
@@ -242,7 +241,14 @@ class Fold:
         return self._now - (incident.resolved_at or 0) <= incident.plan.resolve_after_ms
 
     def _repeat(self, key: str, ref: AlertRef, ends_at: int, record: bytes) -> None:
-        """A repeat changes nothing but how long the alert is good for, and that is written only now and then."""
+        """A repeat changes nothing but how long the alert is good for, and that is written only now and then.
+
+        Those of an incident in another shard are forwarded like all its news: else a repeat would overtake what was forwarded before it.
+        """
+        home = shard_of_number(ref.number, self._book.shards)
+        if home != self._shard:
+            self._forward(home, key, record)
+            return
         self._count("repeated")
         if not ref.firing:
             return
@@ -250,13 +256,13 @@ class Fold:
         lag_ms = ends_at - ref.stored_end_at
         if lag_ms < PERSIST_END_MIN_MS or lag_ms < (ends_at - self._now) // PERSIST_END_PART:
             return
-        home = shard_of_number(ref.number, self._book.shards)
-        if home != self._shard:
-            self._foreign.append((home, key, record))
-            return
         # In a copy, because what the store has is known only once the batch is committed.
         self._refs[key] = AlertRef(ref.number, ref.digest, True, ref.severity, ref.starts_at, ref.ends_at, ends_at)
         self._records.setdefault(ref.number, {})[key] = record
+
+    def _forward(self, shard: int, key: str, record: bytes) -> None:
+        self._foreign.append((shard, key, record))
+        self._count("forwarded")
 
     def _fires(self, alert: Alert, ref: AlertRef | None, digest: int, record: bytes) -> None:
         is_live = ref is not None and self._is_live(ref.number)
@@ -290,6 +296,11 @@ class Fold:
     def _joins(self, alert: Alert, digest: int, record: bytes) -> None:
         service = self._rules.service_of(alert.labels)
         group = group_key(service, alert.labels)
+        shard = shard_of_group(group, self._book.shards)
+        if shard != self._shard:
+            # Ingest had other rules, or its incident ended on the way here: one group must not open in two shards.
+            self._forward(shard, alert.key, record)
+            return
         severity = self._rules.severity_of(alert.labels)
         number = self._holder_of(group)
         if number is None:
