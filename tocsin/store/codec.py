@@ -26,7 +26,7 @@ _FIELDS = tuple(field.name for field in fields(Incident))
 _VALUES = attrgetter(*_FIELDS)
 
 
-class UnknownVersion(Exception):
+class UnknownVersion(ValueError):
     """The document was written by another version of Tocsin."""
 
 
@@ -39,7 +39,7 @@ class IncidentReader:
     def read(self, document: bytes) -> Incident:
         """Return the incident of a document.
 
-        Raises UnknownVersion, and ValueError when the document is damaged.
+        Raises UnknownVersion, and another ValueError when the document is damaged.
         """
         version, length, rest = document.split(b" ", 2)
         if version != b"%d" % VERSION:

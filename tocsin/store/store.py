@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
+import structlog
 from redis.asyncio import Redis
 
 from tocsin.policy.model import Incident
@@ -23,6 +24,8 @@ from tocsin.store.wire import Answer, Argument, Command, Script, StoreAway, Stor
 __all__ = ["Store", "StoreAway", "StoreFull"]
 
 SCHEMA = 1
+
+log = structlog.get_logger(__name__)
 
 CLAIMING_ROLE = "notifier"
 """The one role that claims timers and pages."""
@@ -77,21 +80,29 @@ CommitResult = Committed | Stale | CursorMoved | SeqMoved | GroupTaken
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One intake entry: its stream id, the integration-independent pairs of alert key and record, and when ingest took it (ms UTC)."""
+    """One intake entry: its stream id, the integration-independent pairs of alert key and record, and when ingest took it (ms UTC).
+
+    `fault` says why the entry cannot be read; then the one record is all of it.
+    """
 
     id: str
     received_at: int
     alerts: Sequence[tuple[str, bytes]]
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """Something due: its member (a number or a page id), when it was due, until when it is ours, and its incident."""
+    """Something due: its member (a number or a page id), when it was due, until when it is ours, and its incident.
+
+    `begun` counts a page's earlier attempts that may have arrived.
+    """
 
     member: str
     due_at: int
     until: int
     incident: Incident
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +120,7 @@ class Store:
     def __init__(self, client: Redis, *, shards: int, origin: str = "") -> None:
         self._wire = Wire(client)
         self._commit, self._claiming, self._begin = map(Script, ("commit", "claim", "begin"))
-        self._take_over, self._publish = map(Script, ("take_over", "publish_rules"))
+        self._take_over, self._publish, self._append = map(Script, ("take_over", "publish_rules", "append"))
         self._reader = codec.IncidentReader()
         self.shards = shards
         self.origin = origin
@@ -183,6 +194,17 @@ class Store:
         fields: list[Argument] = ["integration", integration, "reason", reason, "raw", raw, "at", now]
         await self._wire.call("XADD", keys.DEAD_LETTERS, "MAXLEN", "~", DEAD_LETTERS_MAX, "*", *fields)
 
+    async def set_aside(self, integration: str, reason: str, raw: bytes, now: int) -> None:
+        """Keep what cannot be read and is in the store already; unlike `add_dead_letter` also when the store is full."""
+        fields: list[Argument] = ["integration", integration, "reason", reason, "raw", raw, "at", now]
+        await self._wire.run(self._append, [keys.DEAD_LETTERS], [DEAD_LETTERS_MAX, *fields])
+
+    async def forward(self, entries: Sequence[tuple[int, Sequence[Argument]]]) -> None:
+        """Append entries (shard, fields) that stand in another shard's intake already; unlike `append` also when the store is full."""
+        for shard, fields in entries:
+            await self._wire.run(self._append, [self.at[shard].intake], ["", *fields])
+        await self._wire.call("PUBLISH", keys.INTAKE_BELL, "1")
+
     # --- incidents -----------------------------------------------------------------------------------------------------------------
 
     async def commit(self, commit: Commit) -> CommitResult:
@@ -222,7 +244,7 @@ class Store:
         cursor: Argument = 0
         while cursor != b"0":
             cursor, found = await self._wire.call("HSCAN", self.at[shard].incidents, cursor, "COUNT", count)
-            yield [self._reader.read(document) for document in _pairs(found).values()]
+            yield [incident for document in _pairs(found).values() if (incident := self._readable(document)) is not None]
 
     async def load_alerts(self, numbers: Sequence[int]) -> list[dict[str, bytes]]:
         """Return, for each incident, its alerts: alert key -> record."""
@@ -264,16 +286,24 @@ class Store:
         at = self.at[shard]
         until = now + lease_ms
         answer = await self._wire.run(
-            self._claiming, [key, at.incidents, at.meta, at.claims], [holder.field, holder.fence, now, until, most]
+            self._claiming, [key, at.incidents, at.meta, at.claims, at.begun], [holder.field, holder.fence, now, until, most]
         )
         if answer[0] != b"OK":
             raise Fenced(holder.role)
-        triples = zip(answer[1::3], answer[2::3], answer[3::3], strict=True)
+        found = zip(answer[1::4], answer[2::4], answer[3::4], answer[4::4], strict=True)
         return [
-            Claimed(member.decode(), int(float(score)), until, self._reader.read(document))
-            for member, score, document in triples
-            if document is not None
+            Claimed(member.decode(), int(float(score)), until, incident, int(begun or 0))
+            for member, score, document, begun in found
+            if document is not None and (incident := self._readable(document)) is not None
         ]
+
+    def _readable(self, document: bytes) -> Incident | None:
+        """Return the incident of a document, or None, loudly: one that cannot be read must not hide the others."""
+        try:
+            return self._reader.read(document)
+        except ValueError as error:
+            log.error("incident_unreadable", document=document[:40].decode(errors="replace"), why=type(error).__name__)
+            return None
 
     async def begin_pages(self, shard: int, holder: Holder, until: int, page_ids: Sequence[str]) -> list[int]:
         """Ask, immediately before the provider is called, which pages may go out.
@@ -363,11 +393,15 @@ class Store:
 
 
 def _entries(answer: Answer) -> list[Entry]:
-    entries = []
-    for entry_id, fields in answer:
+    return [_entry(entry_id.decode(), fields) for entry_id, fields in answer]
+
+
+def _entry(entry_id: str, fields: Sequence[bytes]) -> Entry:
+    try:
         alerts = [(key.decode(), record) for key, record in zip(fields[2::2], fields[3::2], strict=True)]
-        entries.append(Entry(entry_id.decode(), int(fields[1]), alerts))
-    return entries
+        return Entry(entry_id, int(fields[1]), alerts)
+    except ValueError as error:
+        return Entry(entry_id, 0, [("", b" ".join(fields))], fault=f"{type(error).__name__}: {error}")
 
 
 def _pairs(answer: Answer) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@
 --       numbers of existing incidents | their expected versions
 --       grouping keys | expected number or '' (none) | new number or '' (give it up)
 --       incident pairs | version pairs | timer pairs (score, number) | numbers without timer
---       outbox pairs (score, page) | pages withdrawn | pages whose attempts are known not to have arrived
+--       outbox pairs (score, page) | pages withdrawn | pages whose last attempt is known not to have arrived
 --       members of both whose claims end
 --       history payloads
 --       for each of KEYS 11..: alert pairs
@@ -43,7 +43,7 @@ end
 
 local numbers, n = take()
 local expected = take()
-local refused = {}
+local refused = {'STALE'}  -- returned as it is: unpack has a limit, a storm has none
 for i = 0, n - 1, CHUNK do
   local count = math.min(CHUNK, n - i)
   local versions = redis.call('HMGET', KEYS[3], unpack(ARGV, numbers + i, numbers + i + count - 1))
@@ -53,13 +53,14 @@ for i = 0, n - 1, CHUNK do
     end
   end
 end
-if #refused > 0 then
-  return {'STALE', unpack(refused)}
+if #refused > 1 then
+  return refused
 end
 
 local groups, g = take()
 local holders = take()
 local successors = take()
+refused = {'GROUP'}
 for i = 0, g - 1 do
   local holder = redis.call('HGET', KEYS[8], ARGV[groups + i]) or ''
   if holder ~= ARGV[holders + i] then
@@ -69,8 +70,8 @@ for i = 0, g - 1 do
     ARGV[successors + i] = false
   end
 end
-if #refused > 0 then
-  return {'GROUP', unpack(refused)}
+if #refused > 1 then
+  return refused
 end
 
 -- Everything is checked: from here on only writes that cannot fail.
@@ -97,8 +98,15 @@ first, n = take()
 wide('ZREM', KEYS[5], first, n)
 wide('HDEL', KEYS[6], first, n)
 first, n = take()
-wide('HDEL', KEYS[6], first, n)
-
+for i = first, first + n - 1 do
+  -- One attempt less; those that were begun before and never accounted for stay counted.
+  local begun = redis.call('HGET', KEYS[6], ARGV[i])
+  if begun and tonumber(begun) > 1 then
+    redis.call('HINCRBY', KEYS[6], ARGV[i], -1)
+  elseif begun then
+    redis.call('HDEL', KEYS[6], ARGV[i])
+  end
+end
 first, n = take()
 wide('HDEL', KEYS[10], first, n)
 
