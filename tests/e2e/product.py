@@ -228,7 +228,7 @@ class Product:
     def _is_ours(self, pid: int) -> bool:
         """Whether a process that we saw below us before is still that one: the number may have gone to somebody else."""
         with suppress(OSError):
-            return str(self.directory).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+            return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.directory.resolve())
         return False
 
     @property

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from tests.e2e.peers import Sender
-from tests.e2e.product import CLOCK, PEOPLE, ROLES, STORE, Product, named_in, pause, rules_text, until
+from tests.e2e.product import CLOCK, PEOPLE, ROLES, STORE, SUPERVISOR, Product, named_in, pause, rules_text, until
 from tests.fakes.receiver import Answer, ReceivedPage, Receiver
 
 RUNGS_S = (0, 1, 2, 4)
@@ -32,7 +32,7 @@ LEASE_S = 8.0
 
 READY_LIMIT_S = 10.0
 EVERYTHING, NOTIFIER = "everything", "notifier"
-MAY_DOUBLE = frozenset({NOTIFIER, STORE, EVERYTHING})
+MAY_DOUBLE = frozenset({NOTIFIER, STORE, SUPERVISOR, EVERYTHING})
 """Whose death may leave an attempt without a record; nobody else's makes a copy."""
 
 COPIES_MAX = 3
@@ -92,8 +92,8 @@ async def _kill(product: Product, receiver: Receiver, kills: Kills) -> None:
     receiver.answers.append(Answer(hold=released))
     kills.under_way.append(await receiver.page(len(receiver.pages) + 1))
     since = CLOCK.now_ms() / 1000
-    if kills.victim == EVERYTHING:
-        product.kill_everything()
+    if kills.victim in (SUPERVISOR, EVERYTHING):
+        product.kill(SUPERVISOR) if kills.victim == SUPERVISOR else product.kill_everything()
         await product.program.ended()
         released.set()
         await product.start()
@@ -111,7 +111,7 @@ async def _under_load(product: Product, receiver: Receiver, kills: Kills) -> tup
         answering = group.create_task(answers.run())
         async with asyncio.TaskGroup() as stream:
             stream.create_task(sender.stream(ALERTS, per_s=PER_S))
-            for accepted in (ALERTS // 5, ALERTS // 2) if kills.victim != EVERYTHING else (ALERTS // 3,):
+            for accepted in (ALERTS // 5, ALERTS // 2) if kills.victim not in (SUPERVISOR, EVERYTHING) else (ALERTS // 3,):
                 await sender.until_accepted(accepted)
                 await _kill(product, receiver, kills)
         await _until_all_paged(receiver, await product.incidents(), answers)
@@ -184,7 +184,7 @@ def _check_pages(incidents: Sequence[dict[str, Any]], receiver: Receiver, answer
     assert max(late.values()) <= LEASE_S + kills.away_s + 1.0
 
 
-@pytest.mark.parametrize("victim", [*ROLES, STORE, EVERYTHING])
+@pytest.mark.parametrize("victim", [*ROLES, STORE, SUPERVISOR, EVERYTHING])
 async def test_killing_a_process_while_it_works_loses_nothing(victim: str, data_dir: Path, receiver: Receiver) -> None:
     kills = Kills(victim)
     async with Product(data_dir, rules_text(receiver, RULES), *FLAGS) as product:
