@@ -128,7 +128,7 @@ class AlertBook:
             labels = common_labels(labels, alert.labels)
             tally[severity - 1 if firing else 4] += 1
             ref = self.alerts.get(alert.key)
-            if ref is not None and ref.number > incident.number:
+            if ref is not None and self._stays(ref, incident, alert):
                 continue
             ref = AlertRef(incident.number, digest, firing, severity, alert.starts_at, alert.ends_at, alert.ends_at)
             self.alerts[alert.key] = ref
@@ -138,6 +138,14 @@ class AlertBook:
         if incident.is_live and (sum(tally[:4]), tally[4]) != (incident.firing, incident.resolved):
             joined = max(0, sum(tally) - incident.firing - incident.resolved)
             self.deferred[incident.number] = _Change(tally, labels, joined=joined)
+
+    def _stays(self, ref: AlertRef, incident: Incident, alert: Alert) -> bool:
+        """Whether an alert that two incidents have a record of belongs to the one already known: the live one, else where it is newer.
+
+        Numbers do not tell, because those of two shards are not in the order of time.
+        """
+        known = (self.incidents[ref.number].is_live, ref.ends_at, ref.number)
+        return known > (incident.is_live, alert.ends_at, incident.number)
 
     def forget(self, number: int, keys: Iterable[str]) -> None:
         """Drop a closed incident and those of these alerts that are still its own."""
