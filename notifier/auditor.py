@@ -54,7 +54,7 @@ class Auditor:
         return found
 
     async def _audit_batch(self, shard: int, incidents: list[Incident]) -> list[Finding]:
-        found = [Finding("due_at", i.number, f"due_at is {i.due_at}") for i in incidents if _due_at(i) != i.due_at]
+        found = [finding for incident in incidents if (finding := _wrong_due_at(incident)) is not None]
         suspects = await self._suspects(shard, incidents)
         if not suspects:
             return found
@@ -77,6 +77,11 @@ class Auditor:
         return {n: timers[n] for n in without_timer}, {p: pages[p] for p in not_in_outbox}
 
 
-def _due_at(incident: Incident) -> int | None:
-    found = agenda(incident)
-    return None if found is None else found[0]
+def _wrong_due_at(incident: Incident) -> Finding | None:
+    try:
+        planned = agenda(incident)
+    except Exception as error:  # top of a tick: one damaged incident must not hide what is wrong with the others
+        return Finding("decidable", incident.number, f"cannot be decided: {type(error).__name__}")
+    if incident.due_at == (None if planned is None else planned[0]):
+        return None
+    return Finding("due_at", incident.number, f"due_at is {incident.due_at}")

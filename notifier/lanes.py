@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from notifier.channels import Channels, Outcome, Refused, Sent, Unreachable
 from notifier.compose import DuePage, compose, gravest_first, link_end
+from notifier.message import PageMessage
 from tocsin.policy.events import Event, PageRefused, PageSent, PageUnreachable
 from tocsin.policy.ladder import AMBIGUOUS_MAX
-from tocsin.policy.model import PageKind
+from tocsin.policy.model import Page, PageKind
 from tocsin.policy.rules import shard_of_number
 from tocsin.runtime.links import make_token
 from tocsin.runtime.service import Deps
@@ -39,10 +40,16 @@ def page_lease_ms(settings: Settings) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A claimed page in its lane; ours until `until` (ms UTC)."""
+    """A claimed page in its lane; ours until `until` (ms UTC). `begun` counts attempts that may have arrived and were never recorded."""
 
     due: DuePage
     until: int
+    begun: int = 0
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether its receiver may know the page already."""
+        return self.begun > 0 or self.due.page.ambiguous > 0
 
 
 @dataclass(slots=True)
@@ -65,7 +72,8 @@ class Lanes:
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self.channels = channels
+        self._channels = channels
+        self._users: dict[Channels, int] = {}
 
     @property
     def under_way(self) -> int:
@@ -98,7 +106,8 @@ class Lanes:
             self._under_way += 1
             self._idle.clear()
             try:
-                await self._send_next(lane)
+                if lane.waiting:  # `finish` may have emptied it
+                    await self._send_next(lane)
             finally:
                 self._under_way -= 1
                 if self._under_way == 0:
@@ -114,16 +123,11 @@ class Lanes:
         now = self._deps.clock.now_ms()
         # A claim that ends before the longest send could: the page is left to be claimed again.
         held = [w for w in bundle if w.until - now > self._deps.settings.send_timeout_s * 1_500]
-        try:
-            begun = await self._begin(held)
-        except StoreAway as error:
-            # Nothing was sent: the claims end by themselves and the pages come again.
-            self._deps.log.warning("begin_failed", pages=len(held), why=str(error))
-            return
+        begun = await self._begin(held)
         worn = [w for w, count in begun if count > AMBIGUOUS_MAX]
         if worn:
-            refused = PageRefused("", f"{AMBIGUOUS_MAX} attempts without an answer")
-            await self._record([(w.due.incident.number, PageRefused(w.due.page.id, refused.why)) for w in worn], [])
+            why = f"{AMBIGUOUS_MAX} attempts without an answer"
+            await self._record([(w.due.incident.number, PageRefused(w.due.page.id, why)) for w in worn], [])
         ready = [(w, count) for w, count in begun if 0 < count <= AMBIGUOUS_MAX]
         if ready:
             await self._send(lane.address, [w.due for w, _ in ready], now)
@@ -137,8 +141,9 @@ class Lanes:
         first = order[0]
         kind = TOGETHER.get(first.page.kind)
         together = [first]
-        if kind is not None and first.page.ambiguous == 0:
-            together += [d for d in order[1:] if TOGETHER.get(d.page.kind) == kind and d.page.ambiguous == 0]
+        known = {w.due.page.id for w in lane.waiting.values() if w.may_have_arrived}
+        if kind is not None and first.page.id not in known:
+            together += [d for d in order[1:] if TOGETHER.get(d.page.kind) == kind and d.page.id not in known]
         return [lane.waiting.pop(d.page.id) for d in together[:BUNDLE_MAX]]
 
     async def _begin(self, bundle: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
@@ -148,31 +153,74 @@ class Lanes:
             by_claim.setdefault((shard, waiting.until), []).append(waiting)
         result: list[tuple[Waiting, int]] = []
         for (shard, until), group in by_claim.items():
-            counts = await self._deps.store.begin_pages(shard, self._holders[shard], until, [w.due.page.id for w in group])
-            result += zip(group, counts, strict=True)
+            try:
+                counts = await self._deps.store.begin_pages(shard, self._holders[shard], until, [w.due.page.id for w in group])
+            except StoreAway as error:
+                # These are not sent: their claims end by themselves and the pages come again. Those that were begun go out.
+                self._deps.log.warning("begin_failed", pages=len(group), why=str(error))
+            else:
+                result += zip(group, counts, strict=True)
         return result
 
     async def _send(self, address: str, due: list[DuePage], now: int) -> None:
         """Call the provider and record what came of it."""
         due = gravest_first(due)
         first = due[0]
-        rules = self._deps.rules.rules
-        token = make_token(
-            self._signing_key, incident=first.incident.number, person=first.page.person, expires_at=link_end(first.incident, now)
-        )
-        url = self._deps.settings.external_url
-        message = compose(due, first.page.attempts + 1, now, rules, external_url=url, answer_token=token)
-        channel = self.channels.for_contact(address)
         started = self._deps.clock.monotonic()
-        if channel is None:
-            outcome: Outcome = Refused(f"no channel for {address.partition(':')[0]}")
-            name = "none"
+        name = "none"
+        try:
+            message = self._message(due, now)
+        except Exception as error:  # top of a tick: an incident that cannot be told must not hold up the others
+            self._deps.log.exception("page_not_composed", page=first.page.id, incidents=len(due))
+            if len(due) > 1:
+                for one in due:
+                    await self._send(address, [one], now)
+                return
+            outcome: Outcome = Refused(f"the page cannot be written: {type(error).__name__}")
         else:
-            name = channel.name
-            outcome = await channel.send(address, message)
+            name, outcome = await self._hand_over(address, message)
         self._observe(name, outcome, due, self._deps.clock.monotonic() - started)
         not_delivered = [] if _may_have_arrived(outcome) else [d.page.id for d in due]
-        await self._record([(d.incident.number, _event(outcome, d.page.id)) for d in due], not_delivered)
+        await self._record([(d.incident.number, _event(outcome, d.page)) for d in due], not_delivered)
+
+    def _message(self, due: Sequence[DuePage], now: int) -> PageMessage:
+        first = due[0]
+        end = link_end(first.incident, now)
+        token = make_token(self._signing_key, incident=first.incident.number, person=first.page.person, expires_at=end)
+        url = self._deps.settings.external_url
+        return compose(due, first.page.attempts + 1, now, self._deps.rules.rules, external_url=url, answer_token=token)
+
+    async def _hand_over(self, address: str, message: PageMessage) -> tuple[str, Outcome]:
+        """Call the channel; return its name and what came of it."""
+        channels = self._channels
+        channel = channels.for_contact(address)
+        if channel is None:
+            return "none", Refused(f"no channel for {address.partition(':')[0]}")
+        self._users[channels] = self._users.get(channels, 0) + 1
+        try:
+            return channel.name, await channel.send(address, message)
+        except Exception as error:  # top of a tick: a fault of one channel stops no other
+            self._deps.log.exception("channel_failed", page=message.page_id, channel=channel.name)
+            return channel.name, Unreachable(f"the channel failed: {type(error).__name__}", ambiguous=True)
+        finally:
+            self._users[channels] -= 1
+            await self._close_replaced()
+
+    def replace_channels(self, channels: Channels) -> None:
+        """Send over other accounts from now on; sends under way keep the channels they began with, which are closed after them."""
+        self._users.setdefault(self._channels, 0)
+        self._channels = channels
+
+    async def close(self) -> None:
+        """Close every channel; sends still under way fail as unreachable."""
+        for channels in {*self._users, self._channels}:
+            await channels.close()
+
+    async def _close_replaced(self) -> None:
+        replaced = [channels for channels, users in self._users.items() if users == 0 and channels is not self._channels]
+        for channels in replaced:
+            if self._users.pop(channels, None) == 0:
+                await channels.close()
 
     def _observe(self, channel: str, outcome: Outcome, due: Sequence[DuePage], took_s: float) -> None:
         metrics = self._deps.metrics
@@ -194,11 +242,11 @@ def _may_have_arrived(outcome: Outcome) -> bool:
     return isinstance(outcome, Sent) or (isinstance(outcome, Unreachable) and outcome.ambiguous)
 
 
-def _event(outcome: Outcome, page_id: str) -> Event:
+def _event(outcome: Outcome, page: Page) -> Event:
     match outcome:
         case Sent(receipt):
-            return PageSent(page_id, receipt or "")
+            return PageSent(page.id, receipt or "")
         case Refused(reason):
-            return PageRefused(page_id, reason)
+            return PageRefused(page.id, reason)
         case Unreachable(reason, ambiguous, retry_after_s):
-            return PageUnreachable(page_id, reason, ambiguous, round((retry_after_s or 0) * 1000))
+            return PageUnreachable(page.id, reason, ambiguous, round((retry_after_s or 0) * 1000), attempt=page.attempts + 1)

@@ -25,8 +25,8 @@ from tocsin.policy.rules import Rules, shard_of_number
 from tocsin.runtime.service import Deps
 from tocsin.store.bell import Changed, Message
 from tocsin.store.commit import Commit, Holder
-from tocsin.store.store import Committed, Stale
-from tocsin.store.wire import StoreAway
+from tocsin.store.store import Committed, Fenced, Stale
+from tocsin.store.wire import StoreAway, StoreFull
 
 STORE_RETRY_S = 0.2
 RECORD_S = 60.0
@@ -109,11 +109,11 @@ class Notifier:
         self._draining = True
         self._wake.set()
         await self.lanes.finish()
-        await self.lanes.channels.close()
+        await self.lanes.close()
 
     def _rules_swapped(self, rules: Rules) -> None:
         """Follow the accounts of new rules. Sends under way keep the channels they began with."""
-        self.lanes.channels = Channels(channels_config(rules, self._deps))
+        self.lanes.replace_channels(Channels(channels_config(rules, self._deps)))
         self._wake.set()
 
     # --- the loop ------------------------------------------------------------------------------------------------------------------
@@ -139,19 +139,24 @@ class Notifier:
         return min(max(0.001, (due - now) / 1000), LONGEST_SLEEP_S)
 
     async def tick(self, now: int) -> Tick:
-        """Claim and decide due timers, then claim due pages and put them into their lanes."""
+        """Claim and decide due timers, then claim due pages and put them into their lanes, all at once: a person gets one message."""
         timers = [await self._timers(shard, now) for shard in range(self._store.shards)]
-        pages = [await self._pages(shard, now) for shard in range(self._store.shards)]
+        ready: list[tuple[str, Waiting]] = []
+        try:
+            pages = [await self._pages(shard, now, ready) for shard in range(self._store.shards)]
+        finally:
+            for address, waiting in ready:
+                self.lanes.add(address, waiting)
         return Tick(sum(timers), sum(pages))
 
     async def _timers(self, shard: int, now: int) -> int:
         settings = self._deps.settings
         claimed = await self._store.claim_timers(shard, self._holders[shard], now, settings.lease_ms, settings.tick_timers_max)
         if claimed:
-            await self._decide_all(shard, [(c.incident, TimerDue()) for c in claimed], now)
+            await self._decide_or_leave(shard, [(c.incident, TimerDue()) for c in claimed], now)
         return len(claimed)
 
-    async def _pages(self, shard: int, now: int) -> int:
+    async def _pages(self, shard: int, now: int, ready: list[tuple[str, Waiting]]) -> int:
         most = self._deps.settings.tick_pages_max
         claimed = await self._store.claim_pages(shard, self._holders[shard], now, page_lease_ms(self._deps.settings), most)
         gone: list[tuple[Incident, Event]] = []
@@ -165,9 +170,9 @@ class Notifier:
             if address is None:
                 gone.append((claim.incident, PageRefused(page.id, "the contact is no longer in the rules")))
             else:
-                self.lanes.add(address, Waiting(DuePage(page, claim.incident), claim.until))
+                ready.append((address, Waiting(DuePage(page, claim.incident), claim.until, claim.begun)))
         if gone:
-            await self._decide_all(shard, gone, now)
+            await self._decide_or_leave(shard, gone, now)
         if unknown:
             self._deps.log.error("pages_unknown_to_their_incident", pages=unknown)
             await self._store.drop_pages(shard, unknown)
@@ -189,7 +194,7 @@ class Notifier:
                 try:
                     loaded = await self._store.load_many([number for number, _ in group])
                     pairs = [(loaded[number], event) for number, event in group if number in loaded]
-                    await self._decide_all(shard, pairs, self._deps.clock.now_ms(), not_delivered)
+                    await self._decide_or_leave(shard, pairs, self._deps.clock.now_ms(), not_delivered)
                     break
                 except StoreAway as error:
                     if self._deps.clock.monotonic() > end:
@@ -197,6 +202,21 @@ class Notifier:
                         break
                     await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
         self._wake.set()
+
+    async def _decide_or_leave(
+        self, shard: int, pairs: Sequence[tuple[Incident, Event]], now: int, not_delivered: Sequence[str] = ()
+    ) -> None:
+        """Decide and commit; an incident that cannot be decided is left to its claim, loudly, and stops no other."""
+        try:
+            await self._decide_all(shard, pairs, now, not_delivered)
+        except (StoreAway, StoreFull, Fenced):
+            raise
+        except Exception:  # top of a tick
+            self._deps.metrics.ticks_failed.labels(self.name).inc()
+            self._deps.log.exception("decision_failed", shard=shard, incidents=[incident.id for incident, _ in pairs][:10])
+            if len(pairs) > 1:
+                for pair in pairs:
+                    await self._decide_or_leave(shard, [pair], now, not_delivered)
 
     async def _decide_all(self, shard: int, pairs: Sequence[tuple[Incident, Event]], now: int, not_delivered: Sequence[str] = ()) -> None:
         """Decide one event for each incident and commit them together; incidents that changed meanwhile are loaded and decided again."""

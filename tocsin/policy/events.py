@@ -58,12 +58,16 @@ class PageRefused:
 
 @dataclass(frozen=True, slots=True)
 class PageUnreachable:
-    """An attempt failed and may be repeated; `ambiguous` when the provider may have taken it all the same."""
+    """An attempt failed and may be repeated; `ambiguous` when the provider may have taken it all the same.
+
+    `attempt` (from 1, 0: unknown) lets the same attempt be recorded twice without being counted twice.
+    """
 
     page_id: str
     why: str
     ambiguous: bool
     retry_after_ms: int = 0
+    attempt: int = 0
     actor: str = NOTIFIER
 
 

@@ -421,7 +421,7 @@ def _page_refused(incident: Incident, event: ev.PageRefused, now: int, rules: Ru
 
 def _page_unreachable(incident: Incident, event: ev.PageUnreachable, now: int, rules: Rules) -> Result:
     page = _find(incident, event.page_id)
-    if page is None or page.status is not PageStatus.PENDING:
+    if page is None or page.status is not PageStatus.PENDING or 0 < event.attempt <= page.attempts:
         return incident, Reason.IGNORED, {"page": event.page_id}
     attempts, ambiguous = page.attempts + 1, page.ambiguous + event.ambiguous
     inputs = {"page": page.id, "attempt": attempts, "why": event.why, "ambiguous": event.ambiguous}
