@@ -29,8 +29,8 @@ EXPIRY_GRACE_MS = 5 * 60_000
 INTAKE_SILENT_MS = 15_000
 """An ingest that has not said for this long that it works counts as down."""
 
-FLUSH_MS = 200
-"""In a storm, an incident's counts are written this often at most; openings, raises, clears and reopenings at once."""
+FLUSH_MS = 1_000
+"""While more news waits, an incident's counts are written this often at most; openings, raises, clears and reopenings at once."""
 
 EXPIRIES_MAX = 10_000
 """Alerts that expire in one tick; the rest follows in the next."""
@@ -40,6 +40,10 @@ WATCH_S = 5.0
 
 REFOLDS_MAX = 20
 """How often a batch is folded again because somebody else changed an incident, before the tick gives up and starts anew."""
+
+
+class Unfoldable(Exception):
+    """A batch holds something that cannot be folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class Correlator:
         self._wake = asyncio.Event()
         self._hold_expiry_until = 0
         self._all_dirty = False
+        self._lost = False
+        self._doubtful: set[int] = set()
         self._draining = False
         self._flushed_at = [0] * deps.store.shards
 
@@ -138,8 +144,11 @@ class Correlator:
 
     async def tick(self, now: int) -> Tick:
         """Apply one bounded batch of every shard, and let alerts expire whose time is over."""
+        if self._lost:
+            await self._load_book()
         if self._all_dirty:
             await self._find_changed()
+        await self._settle_doubts()
         batches = await self._store.read_intake(self._cursors, self._deps.settings.tick_entries_max)
         expired = await self._expired(now)
         waiting = {shard_of_number(number, self._store.shards) for number in self._book.deferred}
@@ -164,7 +173,7 @@ class Correlator:
     async def _apply_or_set_aside(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> None:
         try:
             await self._fold_and_commit(shard, entries, expired, now)
-        except (ValueError, KeyError, AssertionError, TypeError) as error:
+        except (Unfoldable, ValueError, KeyError, AssertionError, TypeError) as error:
             # A poisoned entry must not stop its shard: the entries are applied one by one, and the bad one is set aside.
             self._deps.metrics.ticks_failed.labels(self.name).inc()
             self._deps.log.exception("batch_failed", shard=shard, entries=len(entries), error=str(error))
@@ -174,18 +183,23 @@ class Correlator:
     async def _apply_alone(self, shard: int, entry: Entry, now: int) -> None:
         try:
             await self._fold_and_commit(shard, [entry], [], now)
-        except (ValueError, KeyError, AssertionError, TypeError) as error:
+        except (Unfoldable, ValueError, KeyError, AssertionError, TypeError) as error:
             self._deps.metrics.dead_letters.labels("correlator").inc()
             self._deps.log.exception("entry_set_aside", shard=shard, entry=entry.id, error=str(error))
             raw = b"\n".join(record for _, record in entry.alerts)
-            await self._store.add_dead_letter("correlator", f"{type(error).__name__}: {error}", raw, now)
+            await self._store.set_aside("correlator", f"{type(error).__name__}: {error}", raw, now)
             cursor = (self._cursors[shard], entry.id)
-            await self._store.commit(Commit(shard, now, [], self._holders[shard], cursor=cursor, origin=self._store.origin))
-            self._cursors[shard] = entry.id
+            result = await self._store.commit(Commit(shard, now, [], self._holders[shard], cursor=cursor, origin=self._store.origin))
+            if isinstance(result, Committed):
+                self._cursors[shard] = entry.id
+            else:
+                self._lost = True
 
     async def _fold_and_commit(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int) -> None:
-        flush = now - self._flushed_at[shard] >= FLUSH_MS
+        flush = not entries or now - self._flushed_at[shard] >= FLUSH_MS
         for _ in range(REFOLDS_MAX):
+            if self._lost:
+                return
             await self._load_dirty(shard)
             folded = self._fold(shard, entries, expired, now, flush=flush)
             await self._forward(folded, now)
@@ -200,29 +214,38 @@ class Correlator:
     def _fold(self, shard: int, entries: list[Entry], expired: list[tuple[str, bytes]], now: int, *, flush: bool) -> Folded:
         fold = Fold(self._book, shard, now, self._deps.rules.rules, codec.read_alert)
         take, split = fold.take, codec.split_alert_record
-        for key, record in expired:
-            take(key, *split(record), record, "expired")
-        for entry in entries:
-            for key, record in entry.alerts:
-                take(key, *split(record), record)
-        return fold.finish(flush=flush)
+        try:
+            for key, record in expired:
+                take(key, *split(record), record, "expired")
+            for entry in entries:
+                if entry.fault:
+                    raise Unfoldable(entry.fault)
+                for key, record in entry.alerts:
+                    take(key, *split(record), record)
+            return fold.finish(flush=flush)
+        except Exception as error:  # top of a tick: whatever an entry does to the policy, it does not end the process
+            raise Unfoldable(f"{type(error).__name__}: {error}") from error
 
     async def _commit(self, shard: int, folded: Folded, entries: list[Entry], now: int) -> bool:
         """Write a folded batch; False when it must be folded again."""
         cursor = (self._cursors[shard], entries[-1].id) if entries else None
-        result = await self._store.commit(
-            Commit(
-                shard=shard,
-                now=now,
-                decisions=folded.decisions,
-                holder=self._holders[shard],
-                alerts=folded.records,
-                replaces=folded.replaces,
-                cursor=cursor,
-                seq=folded.seq,
-                origin=self._store.origin,
-            )
+        commit = Commit(
+            shard=shard,
+            now=now,
+            decisions=folded.decisions,
+            holder=self._holders[shard],
+            alerts=folded.records,
+            replaces=folded.replaces,
+            cursor=cursor,
+            seq=folded.seq,
+            origin=self._store.origin,
         )
+        try:
+            result = await self._store.commit(commit)
+        except StoreAway:
+            # It may have been applied all the same. With entries the cursor will tell; without, only the incidents can.
+            self._doubtful.update(folded.records, (decision.incident.number for decision in folded.decisions))
+            raise
         match result:
             case Committed():
                 if cursor is not None:
@@ -234,13 +257,12 @@ class Correlator:
                 self._dirty.update(numbers)
             case SeqMoved(seq):
                 self._book.seq[shard] = seq
-            case GroupTaken():
-                await self._learn_groups(shard)
-            case CursorMoved(moved):
-                # Only an answer that was lost can have moved it: the batch is applied already, in full or up to there.
-                self._cursors[shard] = moved
-                self._all_dirty = True
-                await self._reload_after_lost_answer()
+            case GroupTaken(group_keys):
+                await self._learn_groups(shard, group_keys)
+            case CursorMoved():
+                # Only an answer that was lost can have moved it: the batch is applied already. The book is loaded anew before the next
+                # tick, not now, while other shards commit from it.
+                self._lost = True
                 return True
         self._deps.metrics.commits_repeated.labels(type(result).__name__.lower()).inc()
         return False
@@ -259,6 +281,10 @@ class Correlator:
 
     async def _load_book(self) -> None:
         """Read every incident that is not closed, with its alerts."""
+        # What changes while it is read is found by its version in the next tick.
+        self._lost, self._all_dirty = False, True
+        self._dirty.clear()
+        self._doubtful.clear()
         book = AlertBook(self._store.shards)
         cursors: list[str] = []
         rules = self._deps.rules.rules
@@ -273,12 +299,18 @@ class Correlator:
                     book.load(incident, (_read(key, record) for key, record in records.items()), rules)
         self._book = book
         self._cursors = cursors
-        self._dirty.clear()
         self._deps.log.info("book_loaded", incidents=len(book.incidents), alerts=len(book.alerts))
 
-    async def _reload_after_lost_answer(self) -> None:
-        await self._load_book()
-        self._all_dirty = False
+    async def _settle_doubts(self) -> None:
+        """Load the incidents of commits whose answer was lost, with their alerts: they may have been applied."""
+        if not self._doubtful:
+            return
+        loaded = list((await self._store.load_many(self._doubtful)).values())
+        alerts = await self._store.load_alerts([incident.number for incident in loaded])
+        for incident, records in zip(loaded, alerts, strict=True):
+            self._book.deferred.pop(incident.number, None)
+            self._book.load(incident, (_read(key, record) for key, record in records.items()), self._deps.rules.rules)
+        self._doubtful.clear()
 
     async def _find_changed(self) -> None:
         """Compare versions with the store: messages may have been missed."""
@@ -294,8 +326,12 @@ class Correlator:
         wanted = {number for number in self._dirty if shard_of_number(number, self._store.shards) == shard}
         if not wanted:
             return
-        loaded = await self._store.load_many(wanted)
-        self._dirty -= wanted
+        self._dirty -= wanted  # before it is read: what changes meanwhile is dirty again
+        try:
+            loaded = await self._store.load_many(wanted)
+        except StoreAway:
+            self._dirty |= wanted
+            raise
         for incident in loaded.values():
             await self._learn(incident)
 
@@ -308,9 +344,13 @@ class Correlator:
             [records] = await self._store.load_alerts([incident.number])
             self._book.forget(incident.number, records)
 
-    async def _learn_groups(self, shard: int) -> None:
-        """Somebody else moved a group: take the store's word for the whole shard."""
+    async def _learn_groups(self, shard: int, refused: Sequence[str]) -> None:
+        """Somebody else moved a group: take the store's word for the whole shard, also that nobody holds the group any more."""
         groups = await self._store.groups(shard)
+        for group in refused:
+            held = self._book.groups.pop(group, None)
+            if held is not None:
+                self._dirty.add(held)
         self._book.groups.update(groups)
         unknown = [number for number in groups.values() if number not in self._book.incidents]
         for incident in (await self._store.load_many(unknown)).values():
@@ -320,7 +360,7 @@ class Correlator:
     async def _forward(self, folded: Folded, now: int) -> None:
         """Pass news on to the shard of the incident it belongs to, before the cursor moves past it: twice is harmless, never is not."""
         if folded.foreign:
-            await self._store.append([(shard, ["t", now, key, record]) for shard, key, record in folded.foreign])
+            await self._store.forward([(shard, ["t", now, key, record]) for shard, key, record in folded.foreign])
 
     # --- expiry --------------------------------------------------------------------------------------------------------------------
 
