@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ RUNS, QUICK_RUNS = 5, 2
 def main() -> int:
     """Measure and print; 0 when everything could be measured, whether or not goals were met."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: what was started is ended
     folder = Path(tempfile.mkdtemp(prefix="tocsin-bench-", dir=arguments.directory))
     try:
         around = report.surroundings(folder)
