@@ -467,7 +467,10 @@ def test_a_book_with_two_incidents_of_one_alert_knows_the_later_one_in_whatever_
 
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("before", range(3))
-def test_a_restart_leaves_an_alert_with_its_live_incident_whatever_the_numbers_of_two_shards(shop: Shop, order: int, before: int) -> None:
+@pytest.mark.parametrize("live", [True, False])
+def test_a_restart_leaves_an_alert_with_its_later_incident_whatever_the_numbers_of_two_shards(
+    shop: Shop, order: int, before: int, *, live: bool
+) -> None:
     labels = moved_labels()
     shop.takes(*(report(f"Other{n}", {}) for n in range(before)))
     one = report("Disk", labels, ends_at=NIGHT + 10 * HOUR)
@@ -476,9 +479,11 @@ def test_a_restart_leaves_an_alert_with_its_live_incident_whatever_the_numbers_o
     shop.happens(first, ev.Resolved("kim"))
     shop.rules = make_rules(group_by=("node",))
     shop.now += 2 * HOUR
-    shop.takes(one)
+    shop.takes(report("Disk", labels, ends_at=shop.now + 5 * MINUTE))
     owner = shop.book.alerts[one.key].number
     assert owner != first
+    if not live:
+        shop.happens(owner, ev.Resolved("kim"))
     shop.incidents = dict(list(shop.incidents.items())[::order])
     shop.restarts()
     assert shop.book.alerts[one.key].number == owner

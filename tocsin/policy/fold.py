@@ -135,17 +135,19 @@ class AlertBook:
             if firing:
                 heapq.heappush(self._ends, (alert.ends_at, alert.key))
         self.tallies[incident.number] = tally
-        if incident.is_live and (sum(tally[:4]), tally[4]) != (incident.firing, incident.resolved):
+        if (sum(tally[:4]), tally[4]) != (incident.firing, incident.resolved):
+            # What waited at a crash; whether it may still reopen a resolved incident is for `Fold` to say.
             joined = max(0, sum(tally) - incident.firing - incident.resolved)
             self.deferred[incident.number] = _Change(tally, labels, joined=joined)
 
     def _stays(self, ref: AlertRef, incident: Incident, alert: Alert) -> bool:
-        """Whether an alert that two incidents have a record of belongs to the one already known: the live one, else where it is newer.
+        """Whether an alert that two incidents have a record of belongs to the one already known: the live one, else the one resolved later.
 
-        Numbers do not tell, because those of two shards are not in the order of time.
+        It left the other long after that was resolved. Numbers do not tell: those of two shards are not in the order of time.
         """
-        known = (self.incidents[ref.number].is_live, ref.ends_at, ref.number)
-        return known > (incident.is_live, alert.ends_at, incident.number)
+        known = self.incidents[ref.number]
+        mine = (known.is_live, known.resolved_at or 0, ref.ends_at, ref.number)
+        return mine > (incident.is_live, incident.resolved_at or 0, alert.ends_at, incident.number)
 
     def forget(self, number: int, keys: Iterable[str]) -> None:
         """Drop a closed incident and those of these alerts that are still its own."""
@@ -298,6 +300,7 @@ class Fold:
         change.tally[ref.severity - 1 if ref.firing else 4] -= 1
         change.tally[severity - 1] += 1
         change.refired += 1
+        change.labels = common_labels(change.labels, alert.labels)
         self._keep(alert, ref.number, digest, severity, record)
         self._count("refired")
 
