@@ -70,6 +70,10 @@ class Proxy:
     def lose_request(self, marker: str, times: int = 1) -> None:
         self._losses += [_Loss(marker.encode(), applied=False) for _ in range(times)]
 
+    def forgive(self) -> None:
+        """Lose nothing more."""
+        self._losses.clear()
+
     def cut(self) -> None:
         """Cut every connection there is."""
         for line in self._lines:
