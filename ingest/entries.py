@@ -53,7 +53,7 @@ class EntryBuilder:
                     continue
                 alert, body = shortened  # noqa: PLW2901  the same alert, shorter
             labels = alert.labels
-            shard = shard_of_group(group_key(service_of(labels), labels), shards)
+            shard = 0 if shards == 1 else shard_of_group(group_key(service_of(labels), labels), shards)
             size = len(body) + PAIR_BYTES
             if size > room[shard]:
                 self._begin(shard)

@@ -69,7 +69,7 @@ async def ingest_process(server: EmbeddedServer, tmp_path: Path) -> AsyncIterato
     flags = {"storage.url": server.url, "config.file": str(tmp_path / "rules.yaml"), "ingest.listen-address": address}
     arguments = [word for flag, value in flags.items() for word in (f"--{flag}", value)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ingest", *arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        sys.executable, "-m", "ingest", *arguments, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT), "TOCSIN_STORE_SHARDS": "4"}
     )
     try:
         async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as client:

@@ -91,10 +91,6 @@ def test_arguments_that_are_no_flags_are_refused() -> None:
         Settings.from_arguments(["--log.level"], {})
 
 
-def test_a_send_must_end_well_within_its_lease() -> None:
-    assert problems_of({"TOCSIN_STORE_LEASE": "10s"})[0].startswith("--notifier.send-timeout:")
-
-
 def test_a_secret_comes_from_a_variable_or_from_a_file() -> None:
     assert Settings.from_environment({"TOCSIN_ADMIN_TOKEN": "a"}).admin_token.reveal() == "a"
     settings = Settings.from_environment({"TOCSIN_ADMIN_TOKEN_FILE": "f"}, read_file={"f": "b\n"}.__getitem__)

@@ -158,10 +158,10 @@ class Settings:
 
     # The store and the work on it.
     shards: int = _setting(
-        4,
+        1,
         "store.shards",
         "count",
-        "Parts that work side by side; fixed once a store has data, because incidents live in one.",
+        "Parts that a cluster can hold apart; one is fastest on one server. Fixed once a store has data, because incidents live in one.",
         least=1,
         most=256,
     )
