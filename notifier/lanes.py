@@ -62,14 +62,24 @@ class _Lane:
 class Lanes:
     """All lanes of one notifier. `add` is called by the tick; `run` sends until cancelled."""
 
-    def __init__(self, deps: Deps, channels: Channels, holders: Sequence[Holder], signing_key: str, record: Record) -> None:
+    def __init__(
+        self,
+        deps: Deps,
+        channels: Channels,
+        holders: Sequence[Holder],
+        signing_key: str,
+        record: Record,
+        lose_claims: Callable[[], None],
+    ) -> None:
         self._deps = deps
+        self._lose_claims = lose_claims
         self._holders = holders
         self._signing_key = signing_key
         self._record = record
         self._lanes: dict[str, _Lane] = {}
         self._ready: asyncio.Queue[_Lane] = asyncio.Queue()
         self._under_way = 0
+        self._sending: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._channels = channels
@@ -81,7 +91,12 @@ class Lanes:
         return self._under_way + sum(len(lane.waiting) for lane in self._lanes.values())
 
     def add(self, address: str, waiting: Waiting) -> None:
-        """Put a claimed page into the lane of its address; a page that is claimed again replaces its older claim."""
+        """Put a claimed page into the lane of its address; a page that is claimed again replaces its older claim.
+
+        One that is being sent at this moment is left alone: what comes of that is recorded first, or its claim ends.
+        """
+        if waiting.due.page.id in self._sending:
+            return
         lane = self._lanes.setdefault(address, _Lane(address))
         lane.waiting[waiting.due.page.id] = waiting
         if not lane.busy:
@@ -130,7 +145,12 @@ class Lanes:
             await self._record([(w.due.incident.number, PageRefused(w.due.page.id, why)) for w in worn], [])
         ready = [(w, count) for w, count in begun if 0 < count <= AMBIGUOUS_MAX]
         if ready:
-            await self._send(lane.address, [w.due for w, _ in ready], now)
+            ids = {w.due.page.id for w, _ in ready}
+            self._sending |= ids
+            try:
+                await self._send(lane.address, [w.due for w, _ in ready], now)
+            finally:
+                self._sending -= ids
 
     def _take(self, lane: _Lane) -> list[Waiting]:
         """Take the gravest waiting page, and with it those that may share its message.
@@ -156,8 +176,9 @@ class Lanes:
             try:
                 counts = await self._deps.store.begin_pages(shard, self._holders[shard], until, [w.due.page.id for w in group])
             except StoreAway as error:
-                # These are not sent: their claims end by themselves and the pages come again. Those that were begun go out.
+                # These are not sent: they are claimed anew once the store is back. Those that were begun go out.
                 self._deps.log.warning("begin_failed", pages=len(group), why=str(error))
+                self._lose_claims()
             else:
                 result += zip(group, counts, strict=True)
         return result

@@ -57,7 +57,8 @@ class Notifier:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._store = deps.store
-        self._holders: tuple[Holder, ...] = ()
+        self._holders: list[Holder] = []
+        self._claims_lost = False
         self._lanes: Lanes | None = None
         self._wake = asyncio.Event()
         self._draining = False
@@ -77,10 +78,10 @@ class Notifier:
 
     async def start(self) -> None:
         """Take over every shard; what the last holder had claimed is due again."""
-        self._holders = await self._store.take_over(self.name)
+        self._holders = list(await self._store.take_over(self.name))
         key = await self._store.signing_key()
         channels = Channels(channels_config(self._deps.rules.rules, self._deps))
-        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record)
+        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims)
         self._deps.rules.on_swap = self._rules_swapped
 
     def early_loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
@@ -123,14 +124,26 @@ class Notifier:
             self._wake.clear()
             now = self._deps.clock.now_ms()
             try:
+                if self._claims_lost:
+                    await self._take_claims_up_again()
                 done = await self.tick(now)
                 sleep_s = 0.0 if done.timers or done.pages else await self._time_to_next(now)
             except StoreAway as error:
                 self._deps.log.warning("store_away", why=str(error))
+                self._claims_lost = True
                 await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
                 continue
             if sleep_s > 0:
                 await self._deps.clock.wait(sleep_s, self._wake)
+
+    def _lose_claims(self) -> None:
+        self._claims_lost = True
+        self._wake.set()
+
+    async def _take_claims_up_again(self) -> None:
+        """The store went away while something was claimed: take over from ourselves, so that it is due now and not when its claim ends."""
+        self._holders[:] = await self._store.take_over(self.name)
+        self._claims_lost = False
 
     async def _time_to_next(self, now: int) -> float:
         due = await self._store.next_due()

@@ -22,9 +22,9 @@ __all__ = ["Channel", "Channels", "ChannelsConfig", "Outcome", "Refused", "Sent"
 class ChannelsConfig:
     """Accounts and secrets of the channels.
 
-    `wall_clock` gives ms UTC, for signatures and dates. `send_limit_s`: the longest that one attempt takes. `webhook_secrets` by the contact's whole address; empty: pages
-    are not signed. `mail` None: `mailto:` contacts are refused with that reason. `links_on_output`: whether the `log:`
-    channel prints acknowledge links, which are secrets, on standard output; None: only when that is a terminal.
+    `wall_clock` gives ms UTC, for signatures and dates. `send_limit_s` is the longest that one attempt takes. `webhook_secrets` by the
+    contact's whole address; empty: pages are not signed. `mail` None: `mailto:` contacts are refused with that reason. `links_on_output`:
+    whether the `log:` channel prints acknowledge links, which are secrets, on standard output; None: only when that is a terminal.
     """
 
     wall_clock: Callable[[], int]
