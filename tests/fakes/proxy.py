@@ -39,12 +39,12 @@ class _Line:
 
 
 class Proxy:
-    """Listens on a free loopback port. `away` refuses everybody, as a store that is down does."""
+    """Listens on a free loopback port. While it is away it cuts every connection, as a store that is down does."""
 
     def __init__(self, upstream_url: str) -> None:
         self.answers_lost = 0
         self.requests_lost = 0
-        self.away = False
+        self._away = False
         self._upstream = urlsplit(upstream_url)
         self._losses: deque[_Loss] = deque()
         self._lines: list[_Line] = []
@@ -70,6 +70,13 @@ class Proxy:
     def lose_request(self, marker: str, times: int = 1) -> None:
         self._losses += [_Loss(marker.encode(), applied=False) for _ in range(times)]
 
+    def go_away(self) -> None:
+        self._away = True
+        self.cut()
+
+    def come_back(self) -> None:
+        self._away = False
+
     def forgive(self) -> None:
         """Lose nothing more."""
         self._losses.clear()
@@ -80,7 +87,7 @@ class Proxy:
             line.cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.away:
+        if self._away:
             writer.transport.abort()
             return
         upstream_reader, upstream = await self._connect()

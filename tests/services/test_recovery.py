@@ -14,7 +14,7 @@ import pytest
 from tests.fakes.proxy import Proxy
 from tests.fakes.receiver import Answer
 from tests.services.conftest import MakeWorld
-from tests.services.world import MINUTE, World, until
+from tests.services.world import MINUTE, World
 from tocsin.policy.events import Acknowledged
 from tocsin.policy.model import PageStatus, State
 from tocsin.store.server import EmbeddedServer

@@ -100,17 +100,19 @@ class World:
         return role
 
     @asynccontextmanager
-    async def notifier(self, origin: str = "notifier", url: str | None = None) -> AsyncIterator[Notifier]:
+    async def notifier(self, origin: str = "notifier", url: str | None = None, **settings: str) -> AsyncIterator[Notifier]:
         """A notifier whose lanes run until the block ends; then it is as dead as after a kill: nothing is finished or given back."""
-        role = build_notifier(await self.deps(origin, url))
+        role = build_notifier(await self.deps(origin, url, **settings))
         await role.start()
-        async with asyncio.TaskGroup() as group:
-            lanes = group.create_task(role.lanes.run())
-            try:
-                yield role
-            finally:
-                lanes.cancel()
-        await role.lanes.close()
+        try:
+            async with asyncio.TaskGroup() as group:
+                lanes = group.create_task(role.lanes.run())
+                try:
+                    yield role
+                finally:
+                    lanes.cancel()
+        finally:
+            await role.lanes.close()
 
     async def warm_up(self) -> None:
         """Let the server know every script, so that each later call of one is an EVALSHA that runs."""
