@@ -121,6 +121,7 @@ class Store:
         self._wire = Wire(client)
         self._commit, self._claiming, self._begin = map(Script, ("commit", "claim", "begin"))
         self._take_over, self._publish, self._append = map(Script, ("take_over", "publish_rules", "append"))
+        self._intake = Script("intake")
         self._reader = codec.IncidentReader()
         self.shards = shards
         self.origin = origin
@@ -171,13 +172,13 @@ class Store:
 
         Raises StoreAway and StoreFull; then none, some or all may have been written.
         """
-        commands: list[Command] = [("XADD", self.at[shard].intake, "*", *fields) for shard, fields in entries]
-        shards = sorted({shard for shard, _ in entries})
-        commands += [("XLEN", self.at[shard].intake) for shard in shards]
-        commands.append(("PUBLISH", keys.INTAKE_BELL, "1"))
-        answers = await self._wire.call_many(commands)
-        lengths = answers[len(entries) : len(entries) + len(shards)]
-        return {shard: int(length) for shard, length in zip(shards, lengths, strict=True)}
+        by_shard: dict[int, list[Argument]] = {}
+        for shard, fields in entries:
+            arguments = by_shard.setdefault(shard, [keys.INTAKE_BELL])
+            arguments.append(len(fields))
+            arguments += fields
+        calls = [(self._intake, [self.at[shard].intake], arguments) for shard, arguments in by_shard.items()]
+        return dict(zip(by_shard, await self._wire.run_many(calls), strict=True))
 
     async def backlog(self) -> int:
         """Return how many intake entries wait in all shards."""

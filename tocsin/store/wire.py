@@ -107,10 +107,15 @@ class Wire:
 
     async def run(self, script: Script, names: Sequence[str], arguments: Sequence[Argument]) -> Answer:
         """Run a script by its hash; a server that does not know it (restart, flush) is given its text."""
+        [answer] = await self.run_many([(script, names, arguments)])
+        return answer
+
+    async def run_many(self, calls: Sequence[tuple[Script, Sequence[str], Sequence[Argument]]]) -> list[Answer]:
+        """Run scripts in one write. When the server did not know one, all are run again: what they write may be written twice."""
         try:
-            return await self.call("EVALSHA", script.sha, len(names), *names, *arguments)
+            return await self.call_many([("EVALSHA", script.sha, len(names), *names, *arguments) for script, names, arguments in calls])
         except NoScriptError:
-            return await self.call("EVAL", script.text, len(names), *names, *arguments)
+            return await self.call_many([("EVAL", script.text, len(names), *names, *arguments) for script, names, arguments in calls])
 
 
 @contextmanager
