@@ -41,6 +41,9 @@ PACE_S = 0.004
 STORE_RETRY_S = 0.2
 WATCH_S = 5.0
 
+ALERTS_MAX = 2_000
+"""Alerts folded in one commit of a shard: if each opens an incident, the store is busy with it for a quarter of a second and no longer."""
+
 REFOLDS_MAX = 20
 """How often a batch is folded again because somebody else changed an incident, before the tick gives up and starts anew."""
 
@@ -159,7 +162,8 @@ class Correlator:
         if self._all_dirty:
             await self._find_changed()
         await self._settle_doubts()
-        batches = await self._store.read_intake(self._cursors, self._deps.settings.tick_entries_max)
+        found = await self._store.read_intake(self._cursors, self._deps.settings.tick_entries_max)
+        batches = [_bounded(entries) for entries in found]
         expired = await self._expired(now)
         waiting = {shard_of_number(number, self._store.shards) for number in self._book.deferred}
         async with asyncio.TaskGroup() as group:
@@ -407,6 +411,16 @@ class Correlator:
             if now - beat > INTAKE_SILENT_MS:
                 self._hold_expiry(now)
             await self._deps.clock.wait(WATCH_S, asyncio.Event())
+
+
+def _bounded(entries: list[Entry]) -> list[Entry]:
+    """Return the first entries, at least one, that hold no more alerts than a commit may."""
+    alerts = 0
+    for index, entry in enumerate(entries):
+        alerts += len(entry.alerts)
+        if alerts > ALERTS_MAX:
+            return entries[: max(1, index)]
+    return entries
 
 
 def _read(key: str, record: bytes) -> tuple[Alert, int]:

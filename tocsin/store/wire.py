@@ -21,7 +21,7 @@ Command = Sequence[Argument]
 # Answers are whatever the server sends for the command: the functions of store.py read them, nobody else sees them.
 Answer = Any
 
-AWAY = ("LOADING", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
+AWAY = ("BUSY", "LOADING", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS")
 """Error codes that mean "not now", not "never"."""
 
 
