@@ -57,7 +57,7 @@ class Notifier:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
         self._store = deps.store
-        self._holders: list[Holder] = []
+        self._holders: tuple[Holder, ...] = ()
         self._claims_lost = False
         self._lanes: Lanes | None = None
         self._wake = asyncio.Event()
@@ -78,7 +78,7 @@ class Notifier:
 
     async def start(self) -> None:
         """Take over every shard; what the last holder had claimed is due again."""
-        self._holders = list(await self._store.take_over(self.name))
+        self._holders = await self._store.take_over(self.name)
         key = await self._store.signing_key()
         channels = Channels(channels_config(self._deps.rules.rules, self._deps))
         self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims)
@@ -141,9 +141,16 @@ class Notifier:
         self._wake.set()
 
     async def _take_claims_up_again(self) -> None:
-        """The store went away while something was claimed: take over from ourselves, so that it is due now and not when its claim ends."""
-        self._holders[:] = await self._store.take_over(self.name)
+        """The store went away while something was claimed: let it be due now and not when its claim ends.
+
+        Under our own fence: a new one would refuse what our lanes are recording at this moment, and whoever has replaced us meanwhile.
+        """
         self._claims_lost = False
+        try:
+            await self._store.take_up_claims(self._holders)
+        except StoreAway:
+            self._claims_lost = True
+            raise
 
     async def _time_to_next(self, now: int) -> float:
         due = await self._store.next_due()

@@ -156,9 +156,16 @@ class Store:
         holders = []
         for at in self.at:
             names = [at.meta, at.claims, at.timers, at.outbox]
-            fence = await self._wire.run(self._take_over, names, [Holder(role, 0).field, "1" if role == CLAIMING_ROLE else ""])
+            fence = await self._wire.run(self._take_over, names, [Holder(role, 0).field, "1" if role == CLAIMING_ROLE else "", ""])
             holders.append(Holder(role, int(fence)))
         return tuple(holders)
+
+    async def take_up_claims(self, holders: Sequence[Holder]) -> None:
+        """Make what the present holder of every shard had claimed due again, for it may have lost the answers. Raises Fenced."""
+        for at, holder in zip(self.at, holders, strict=True):
+            names = [at.meta, at.claims, at.timers, at.outbox]
+            if await self._wire.run(self._take_over, names, [holder.field, "1", holder.fence]) < 0:
+                raise Fenced(holder.role)
 
     async def clock_floor(self) -> int:
         """Return the latest instant (ms UTC) that any shard has seen: time must not run backwards from there."""

@@ -1,10 +1,17 @@
 #!lua flags=allow-oom
--- Makes the caller the holder of a role; for the role that claims work, what the last holder had claimed is due again.
+-- Makes the caller the holder of a role, or finds that it still is; for the role that claims work, what was claimed is due again.
 --
 -- KEYS  1 meta  2 claims  3 timers  4 outbox
--- ARGV  fence field, '1' to take up claims or ''
--- Returns the new fence.
-local fence = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+-- ARGV  fence field, '1' to take up claims or '', the caller's fence when it must hold the role already or ''
+-- Returns the fence, or with nothing written -1: another process holds the role.
+local fence
+if ARGV[3] == '' then
+  fence = redis.call('HINCRBY', KEYS[1], ARGV[1], 1)
+elseif redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[3] then
+  fence = tonumber(ARGV[3])
+else
+  return -1
+end
 if ARGV[2] ~= '' then
   local claims = redis.call('HGETALL', KEYS[2])
   for i = 1, #claims, 2 do
