@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -391,7 +391,7 @@ class Correlator:
         for key, ref in due:
             record = alerts[ref.number].get(key)
             if record is not None:
-                alert = replace(codec.read_alert(key, record), status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
+                alert = codec.read_alert(key, record)._replace(status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
                 shard = shard_of_number(ref.number, self._store.shards)
                 reports.setdefault(shard, []).append((key, codec.alert_record(alert, codec.alert_body(alert))))
         return reports

@@ -7,7 +7,6 @@ Its fields are `t`, the instant at which the body was taken, then alert key and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from ingest.fields import cut_text
@@ -73,9 +72,9 @@ class EntryBuilder:
         labels = {name: cut_text(value, VALUE_KEPT_BYTES) for name, value in alert.labels.items()}
         none = {"summary": "the annotations of this alert were too long to be kept"}
         for shorter in (
-            replace(alert, annotations=some, generator_url=url),
-            replace(alert, annotations=none, generator_url=""),
-            replace(alert, annotations=none, generator_url="", labels=labels),
+            alert._replace(annotations=some, generator_url=url),
+            alert._replace(annotations=none, generator_url=""),
+            alert._replace(annotations=none, generator_url="", labels=labels),
         ):
             body = alert_body(shorter)
             if len(body) + 2 * PAIR_BYTES <= self._bytes_max:

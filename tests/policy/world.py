@@ -420,7 +420,7 @@ class Shop:
         due = self.book.expired(self.now, 1000)
         for key, ref in due:
             alert = codec.read_alert(key, self.records[ref.number][key])
-            over = replace(alert, status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
+            over = alert._replace(status=AlertStatus.RESOLVED, ends_at=ref.ends_at)
             one = Report(key, codec.alert_record(over, codec.alert_body(over)))
             self.commits(self.folds(shard_of_number(ref.number, self.shards), [one], how=EXPIRED))
         return [key for key, _ in due]

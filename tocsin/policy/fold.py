@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from tocsin.policy.events import AlertsChanged, OpenedByAlerts
 from tocsin.policy.incident import Decision, decide, open_incident
@@ -369,7 +369,11 @@ class Fold:
             incident = self._book.incidents[number]
             tally = list(self._book.tallies.get(number, (0, 0, 0, 0, 0)))
             waiting = self._book.deferred.get(number)
-            change = _Change(tally, incident.labels) if waiting is None else replace(waiting, tally=tally)
+            if waiting is None:
+                change = _Change(tally, incident.labels)
+            else:
+                joined, refired, cleared = waiting.joined, waiting.refired, waiting.cleared
+                change = _Change(tally, waiting.labels, joined=joined, refired=refired, cleared=cleared, how=waiting.how)
             if not incident.is_live:
                 # Somebody resolved it meanwhile: what waited does not reopen it, whatever else comes in this batch.
                 change.joined = change.refired = 0

@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
+from typing import NamedTuple
 
 LOW = 4
 """The severity that opens an incident and pages nobody."""
@@ -25,8 +26,7 @@ class AlertStatus(enum.StrEnum):
     RESOLVED = "resolved"
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     """One label set from a monitoring system, as last reported.
 
     `key` identifies integration and labels. `ends_at` is, while firing, the instant at which it counts

@@ -24,6 +24,7 @@ _INCIDENT = TypeAdapter(Incident)
 _PLAN = TypeAdapter(Plan)
 _FIELDS = tuple(field.name for field in fields(Incident))
 _VALUES = attrgetter(*_FIELDS)
+_STATUSES = {status.value: status for status in AlertStatus}
 
 
 class UnknownVersion(ValueError):
@@ -153,4 +154,4 @@ def read_alert(key: str, record: bytes) -> Alert:
     """Return the alert of a record."""
     ends_at, starts_at, body = record.split(b" ", 2)
     integration, status, labels, annotations, generator_url = orjson.loads(body)
-    return Alert(key, integration, AlertStatus(status), labels, annotations, int(starts_at), int(ends_at), generator_url)
+    return Alert(key, integration, _STATUSES[status], labels, annotations, int(starts_at), int(ends_at), generator_url)

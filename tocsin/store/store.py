@@ -7,6 +7,7 @@ may be repeated: a commit is guarded by versions and cursor, a claim comes back 
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,7 +20,7 @@ from tocsin.policy.model import Incident
 from tocsin.policy.rules import shard_of_number
 from tocsin.store import codec, keys
 from tocsin.store.commit import Commit, Holder, commit_arguments
-from tocsin.store.wire import Answer, Argument, Command, Script, StoreAway, StoreFull, Wire
+from tocsin.store.wire import Answer, Argument, Call, Command, Script, StoreAway, StoreFull, Wire
 
 __all__ = ["Store", "StoreAway", "StoreFull"]
 
@@ -121,7 +122,7 @@ class Store:
         self._wire = Wire(client)
         self._commit, self._claiming, self._begin = map(Script, ("commit", "claim", "begin"))
         self._take_over, self._publish, self._append = map(Script, ("take_over", "publish_rules", "append"))
-        self._intake = Script("intake")
+        self._ring = Script("ring")
         self._reader = codec.IncidentReader()
         self.shards = shards
         self.origin = origin
@@ -179,13 +180,11 @@ class Store:
 
         Raises StoreAway and StoreFull; then none, some or all may have been written.
         """
-        by_shard: dict[int, list[Argument]] = {}
-        for shard, fields in entries:
-            arguments = by_shard.setdefault(shard, [keys.INTAKE_BELL])
-            arguments.append(len(fields))
-            arguments += fields
-        calls = [(self._intake, [self.at[shard].intake], arguments) for shard, arguments in by_shard.items()]
-        return dict(zip(by_shard, await self._wire.run_many(calls), strict=True))
+        appended = Counter(shard for shard, _ in entries)
+        commands: list[Command] = [("XADD", self.at[shard].intake, "*", *fields) for shard, fields in entries]
+        rings: list[Call] = [(self._ring, [self.at[shard].intake], [keys.INTAKE_BELL, count]) for shard, count in appended.items()]
+        answers = await self._wire.run_behind(commands, rings)
+        return dict(zip(appended, answers, strict=True))
 
     async def backlog(self) -> int:
         """Return how many intake entries wait in all shards."""

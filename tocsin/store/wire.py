@@ -45,6 +45,10 @@ class Script:
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
 
+Call = tuple[Script, Sequence[str], Sequence[Argument]]
+"""A script with its KEYS and ARGV."""
+
+
 class Wire:
     """Sends commands and scripts over one pool. Raises StoreAway and StoreFull; what means a fault of ours passes through.
 
@@ -107,15 +111,20 @@ class Wire:
 
     async def run(self, script: Script, names: Sequence[str], arguments: Sequence[Argument]) -> Answer:
         """Run a script by its hash; a server that does not know it (restart, flush) is given its text."""
-        [answer] = await self.run_many([(script, names, arguments)])
+        [answer] = await self.run_behind([], [(script, names, arguments)])
         return answer
 
-    async def run_many(self, calls: Sequence[tuple[Script, Sequence[str], Sequence[Argument]]]) -> list[Answer]:
-        """Run scripts in one write. When the server did not know one, all are run again: what they write may be written twice."""
+    async def run_behind(self, commands: Sequence[Command], calls: Sequence[Call]) -> list[Answer]:
+        """Send commands and behind them scripts, all in one write; return the scripts' answers.
+
+        When the server does not know a script, the scripts (and they alone) are sent again with their text.
+        """
+        by_hash: list[Command] = [("EVALSHA", script.sha, len(names), *names, *arguments) for script, names, arguments in calls]
         try:
-            return await self.call_many([("EVALSHA", script.sha, len(names), *names, *arguments) for script, names, arguments in calls])
+            answers = await self.call_many([*commands, *by_hash])
         except NoScriptError:
-            return await self.call_many([("EVAL", script.text, len(names), *names, *arguments) for script, names, arguments in calls])
+            answers = await self.call_many([("EVAL", script.text, len(names), *names, *arguments) for script, names, arguments in calls])
+        return answers[-len(calls) :]
 
 
 @contextmanager
