@@ -139,7 +139,7 @@ async def test_entries_that_ingest_laid_out_by_older_rules_open_one_incident_eac
     """Ingest and correlator follow new rules one after the other: an entry may lie in a shard that its group no longer belongs to."""
     correlator = await world.correlator()
     for n in range(16):
-        await world.report(f"A{n % 8}", shard=n % world.shards, node=str(n))
+        await world.report(f"A{n % 8}", shard=(n + n // 8) % world.shards, node=str(n))
     while (await correlator.tick(world.clock.now_ms())).entries:
         pass
     assert sorted(i.title for i in await world.incidents()) == [f"A{n}" for n in range(8)]
@@ -245,6 +245,24 @@ async def test_a_full_store_is_emptied_by_folding(world_at: MakeWorld, shared_ur
             assert await world.console.backlog() == 0
         finally:
             await ask(world.console, "CONFIG", "SET", "maxmemory", 256 * 1024 * 1024)
+        await world.check()
+
+
+async def test_a_storm_is_folded_in_batches_that_do_not_hold_up_the_store(world_at: MakeWorld, shared_url: str) -> None:
+    async with world_at(shared_url, shards=1) as world:
+        correlator = await world.correlator()
+        for entry in range(12):
+            fields: list[str | bytes | int] = ["t", world.clock.now_ms()]
+            for n in range(500):
+                key, record, _ = world.entry(f"A{entry}.{n}")
+                fields += (key, record)
+            await world.console.append([(0, fields)])
+        batches = []
+        while entries := (await correlator.tick(world.clock.now_ms())).entries:
+            batches.append(entries)
+        assert sum(batches) == 12
+        assert max(batches) <= 4, "some thousand alerts in one commit"
+        assert len(await world.incidents()) == 6_000
         await world.check()
 
 

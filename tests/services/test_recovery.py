@@ -144,6 +144,26 @@ async def test_a_notifier_that_dies_between_begin_and_record_leaves_its_page_to_
     assert world.receiver.copies() == {page: 3, page.replace("kim.0", "kim.1"): 1}, "the contact is given up, the next one is told"
 
 
+async def test_an_outcome_whose_record_was_not_answered_counts_once(world_at: MakeWorld, shared_url: str) -> None:
+    async with world_at(shared_url) as world, Proxy(shared_url) as proxy:
+        await world.warm_up()
+        correlator = await world.correlator()
+        await world.report("A")
+        await correlator.tick(world.clock.now_ms())
+        world.receiver.answers.append(Answer(cut=True))
+        async with world.notifier(url=proxy.url) as notifier:
+            proxy.lose_answer(Script("commit").sha)
+            await notifier.tick(world.clock.now_ms())
+            await world.receiver.page(1)
+            while notifier.lanes.under_way:
+                world.clock.advance(10)
+                await asyncio.sleep(0)
+        assert proxy.answers_lost == 1
+        page = (await world.incident()).pages[0]
+        assert (page.attempts, page.ambiguous, page.status) == (1, 1, PageStatus.PENDING)
+        await world.check()
+
+
 async def test_a_frozen_notifier_that_wakes_up_changes_nothing(world: World) -> None:
     correlator = await world.correlator()
     await world.report("A")

@@ -87,6 +87,22 @@ async def test_a_take_over_makes_what_was_claimed_due_as_it_was(store: Store, op
     assert await fields(store, store.at[0].claims) == {}
 
 
+async def test_lost_claims_are_taken_up_again_by_their_holder_and_by_nobody_who_was_replaced(store: Store, opening: Opening) -> None:
+    await opened(store, opening, 2)
+    old = await store.take_over("notifier")
+    before = await scores(store, store.at[0].outbox)
+    await store.claim_pages(0, old[0], NOW, LEASE, 10)
+    await store.take_up_claims(old)
+    assert await scores(store, store.at[0].outbox) == before
+    assert len(await store.claim_pages(0, old[0], NOW, LEASE, 10)) == 2, "the holder is the same as before"
+    new = await store.take_over("notifier")
+    await store.claim_pages(0, new[0], NOW, LEASE, 10)
+    there = await keyspace(store)
+    with pytest.raises(Fenced):
+        await store.take_up_claims(old)
+    assert await keyspace(store) == there
+
+
 async def test_a_commit_by_somebody_else_ends_the_claim_on_its_timer(store: Store, opening: Opening, rules: Rules) -> None:
     [decision] = await opened(store, opening)
     [holder, _] = await store.take_over("notifier")
@@ -157,3 +173,6 @@ async def test_entries_are_read_behind_the_cursor_in_their_order(store: Store) -
     assert [entry.received_at for entry in rest] == [NOW + 4]
     assert len(none) == 1
     assert await store.backlog() == 12
+    assert await store.commit(Commit(0, NOW, [], cursor=("0-0", first[2].id))) == Committed()
+    [left, _] = await store.read_intake([first[2].id, "0-0"], 10)
+    assert [entry.received_at for entry in left] == [NOW + 3, NOW + 4, NOW + 5], "not one more is trimmed, though all came at once"
