@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tocsin.runtime.regex import REGEX_LENGTH_MAX, RegexError, compile_regex
 
@@ -34,3 +36,13 @@ def test_a_pattern_is_compiled_once() -> None:
 def test_half_a_surrogate_pair_in_a_text_is_the_replacement_character() -> None:
     assert compile_regex("a\ufffdb").fullmatch("a\ud83db")
     assert compile_regex("a🙂b").fullmatch("a🙂b")
+
+
+@given(
+    words=st.lists(st.text(alphabet="abcXYZ019_-", min_size=1, max_size=4), min_size=1, max_size=4),
+    text=st.text(alphabet="abcXYZ019_-|\n", max_size=5),
+)
+def test_a_pattern_that_only_names_words_matches_what_re2_would(words: list[str], text: str) -> None:
+    pattern = "|".join(words)
+    for found in (text, *words, words[0] + "\n"):
+        assert (compile_regex(pattern).fullmatch(found) is None) is (compile_regex(f"(?:{pattern})").fullmatch(found) is None)

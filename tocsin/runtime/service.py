@@ -35,6 +35,9 @@ from tocsin.store.wire import StoreAway, StoreFull
 STORE_RETRY_S = 0.2
 HEARTBEAT_S = 5.0
 
+INTAKE_NICE = 5
+"""When the processors are busy, pages and answers come before more alerts: senders wait, people do not."""
+
 EXIT_FAILED, EXIT_USAGE, EXIT_RULES_INVALID = 1, 2, 4
 
 
@@ -111,6 +114,8 @@ def _collect_garbage_seldom() -> None:
 async def run_role(name: str, build: Callable[[Deps], Role], settings: Settings) -> int:
     """Run a role until SIGTERM or SIGINT, or until it cannot go on; return the exit code."""
     _collect_garbage_seldom()
+    if name == "ingest":
+        os.nice(INTAKE_NICE)
     log = get_logger().bind(role=name)
     metrics = Metrics()
     running = _Running()
