@@ -32,7 +32,7 @@ INTAKE_SILENT_MS = 15_000
 FLUSH_MS = 1_000
 """While more news waits, an incident's counts are written this often at most; openings, raises, clears and reopenings at once."""
 
-EXPIRIES_MAX = 10_000
+EXPIRIES_MAX = 2_000
 """Alerts that expire in one tick; the rest follows in the next."""
 
 PACE_S = 0.004

@@ -512,6 +512,15 @@ def test_assigning_to_oneself_or_to_a_stranger_pages_nobody(story: Story) -> Non
     assert story.told == []
 
 
+def test_who_takes_over_what_another_holds_is_reminded_of_it(story: Story) -> None:
+    story.opens(1)
+    story.happens(ev.Acknowledged("kim"))
+    story.happens(ev.Assigned("lee", "lee"))
+    assert story.incident.acknowledged_by == "lee"
+    story.after(25 * MINUTE)
+    assert story.people_told(PageKind.REMINDER) == [(25, "lee")]
+
+
 def test_a_note_is_kept_in_the_history_even_after_the_end() -> None:
     story = in_state(State.CLOSED)
     decision = story.happens(ev.Noted("kim", "it was the disk", public=True))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from tocsin.policy.events import AlertsChanged, OpenedByAlerts
 from tocsin.policy.incident import Decision, decide, open_incident
@@ -29,6 +30,9 @@ PERSIST_END_MIN_MS = 60_000
 
 EXPIRED = "expired"
 """How an alert clears that was not reported in time: by our own clock, whatever its sender's clock says."""
+
+DEFERRED_MAX = 1_000
+"""Incidents whose waiting counts one batch takes up; the next tick takes the others."""
 
 TITLE_MAX = 200
 
@@ -413,10 +417,10 @@ class Fold:
         )
 
     def _take_up_deferred(self) -> None:
-        """Take up what waits for this shard."""
-        for number in self._book.deferred:
-            if shard_of_number(number, self._book.shards) == self._shard:
-                self._change(number)
+        """Take up what waits for this shard, in bounded batches: after a restart it may be every incident there is."""
+        ours = (n for n in self._book.deferred if shard_of_number(n, self._book.shards) == self._shard)
+        for number in list(islice(ours, DEFERRED_MAX)):
+            self._change(number)
 
     def _only_counts(self, number: int, change: _Change) -> bool:
         """Whether a change concerns neither the state nor the severity of its incident, nor anybody who might be paged."""

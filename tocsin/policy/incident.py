@@ -525,6 +525,9 @@ def _assign(incident: Incident, event: ev.Assigned, now: int, rules: Rules) -> R
     if incident.assignee == event.to:
         return incident, Reason.ALREADY_SO, {"assignee": event.to}
     after = evolve(incident, assignee=event.to)
+    if incident.state is State.ACKNOWLEDGED and event.to == event.actor:
+        # Who takes it over is who is reminded and, at a reopening, asked.
+        after = evolve(after, acknowledged_by=event.actor)
     if event.to in rules.people and event.to != event.actor:
         after = ladder.page(after, [event.to], now, rules, kind=PageKind.PAGE)
     return after, Reason.ASSIGNED, {"to": event.to, "via": event.via}

@@ -128,7 +128,7 @@ def _check_reminder(source: RuleSource, ladder: Ladder, path: Path) -> None:
         before, shortest = format_duration(ladder.remind_before_end_ms), format_duration(shortest_ms)
         source.warn(
             (*path, "remind_before_end"),
-            f"the reminder {before} before the end comes with the acknowledgement itself, which lasts {shortest} (0s: no reminder)",
+            f"the reminder {before} before the end is never sent: an acknowledgement lasts {shortest} (0s: no reminder)",
         )
 
 
