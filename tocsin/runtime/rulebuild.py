@@ -321,6 +321,7 @@ def build_inhibit(source: RuleSource) -> tuple[InhibitRule, ...]:
                 source.document.add((*path, side), "is empty and would match every alert, expected at least one matcher")
         sides = source.matchers(shape.source, (*path, "source")), source.matchers(shape.target, (*path, "target"))
         found.append(InhibitRule(*sides, tuple(shape.equal)))
+        source.warn(path, "is checked and not acted on yet: its targets page all the same")
     return tuple(found)
 
 

@@ -149,7 +149,6 @@ class Settings:
     bodies_at_once_max: int = _setting(
         8, "ingest.bodies-at-once-max", "count", "Big bodies read at once; each may take its whole size of memory.", least=1
     )
-    clients_max: int = _setting(1_024, "web.clients-max", "count", "Open connections of one listener; more wait to be accepted.", least=1)
     read_timeout_s: float = _setting(15.0, "web.read-timeout", "seconds", "For headers and body: a silent client is let go.", least=1)
     resolve_timeout_ms: int = _setting(
         300_000, "ingest.resolve-timeout", "milliseconds", "An API v2 alert without endsAt is over after this; Alertmanager's own default.",
