@@ -154,10 +154,10 @@ async def test_who_comes_late_sees_who_has_it_and_may_take_it_over(site: Site) -
     assert seen.button == "assign"
     answer = await site.request("POST", link, data={"action": "assign"})
     seen = Seen(answer.text)
-    assert "It is in your name." in seen.text
+    assert "You have it until 19:25 CET." in seen.text
     assert seen.button is None
     after = await site.load(incident.number)
-    assert (after.assignee, after.acknowledged_by) == ("jung", "kim")
+    assert (after.assignee, after.acknowledged_by) == ("jung", "jung")
     await site.request("POST", link, data={"action": "assign"})
     assert (await site.load(incident.number)).version == after.version
 
