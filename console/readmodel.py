@@ -233,8 +233,12 @@ def _change(row: Sequence[Any]) -> Change:
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     # Rebuildable: what a power cut takes is read from the store again, so nothing here waits for the disk.
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = OFF")
+    try:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = OFF")
+    except sqlite3.DatabaseError:
+        db.close()  # not a database
+        raise
     return db
 
 

@@ -10,6 +10,7 @@ work later. Never another 5xx, never 429, never a redirect: the senders give up 
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -32,6 +33,11 @@ from tocsin.policy.rules import Integration, Rules
 from tocsin.runtime.service import Deps, Role
 from tocsin.store.bell import Message
 from tocsin.store.store import StoreAway, StoreFull
+
+HEAVY_BYTES: Final = 256 * 1024
+"""A body larger than this is cleaned up after: with the next request, or after CLEAN_UP_S."""
+
+CLEAN_UP_S: Final = 1.0
 
 ALERTS_PER_TURN: Final = 500
 """Alerts read without letting other requests have a turn: some 5 ms."""
@@ -81,6 +87,7 @@ class Ingest:
         self._counters: dict[tuple[str, str], Counter] = {}
         self._told_until: dict[tuple[str, int], float] = {}
         self._open = 0
+        self._unclean = False
         self._all_answered = asyncio.Event()
 
     # --- the role ------------------------------------------------------------------------------------------------------------------
@@ -136,6 +143,7 @@ class Ingest:
 
     def _handler(self, form: Format) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
+            self._clean_up()
             self._open += 1
             try:
                 return await self._take(request, form)
@@ -156,11 +164,20 @@ class Ingest:
                 self._log.exception("request_failed", path=form.path)
                 return self._refuse(form, form.answers.unavailable("an unexpected error"))
             finally:
+                if _is_heavy(request):
+                    self._unclean = True
+                    asyncio.get_running_loop().call_later(CLEAN_UP_S, self._clean_up)
                 self._open -= 1
                 if not self._open:
                     self._all_answered.set()
 
         return handle
+
+    def _clean_up(self) -> None:
+        """Collect what a heavy request left: the collector runs seldom, and a refused body may hang in the traceback of its refusal."""
+        if self._unclean:
+            self._unclean = False
+            gc.collect()
 
     async def _take(self, request: web.Request, form: Format) -> web.Response:
         if self._stopped is not None:
@@ -268,6 +285,12 @@ class Ingest:
             return False
         self._told_until[path, status] = now + TELL_AGAIN_S
         return True
+
+
+def _is_heavy(request: web.Request) -> bool:
+    """Whether a request may leave megabytes behind."""
+    length = request.content_length
+    return length is None or length > HEAVY_BYTES or "Content-Encoding" in request.headers
 
 
 def _peer(request: web.Request) -> str | None:

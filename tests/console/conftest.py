@@ -204,10 +204,10 @@ async def running_console(server: EmbeddedServer, store: Store, directory: Path,
             role.desk.reading.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def server() -> AsyncIterator[EmbeddedServer]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[False, True], ids=["one-server", "one-node-cluster"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedServer]:
     directory = Path(tempfile.mkdtemp(prefix="tocsin-"))
-    server = EmbeddedServer(directory, ballast_bytes=0, maxmemory_bytes=256 * 1024 * 1024)
+    server = EmbeddedServer(directory, ballast_bytes=0, maxmemory_bytes=256 * 1024 * 1024, cluster_enabled=request.param)
     await server.start()
     yield server
     await server.stop()

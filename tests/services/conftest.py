@@ -18,11 +18,11 @@ from tocsin.runtime.clock import ManualClock
 from tocsin.store.server import EmbeddedServer
 
 
-@pytest.fixture(scope="session")
-def shared_url() -> Iterator[str]:
-    """One server for all tests that neither kill nor fill it."""
+@pytest.fixture(scope="session", params=[False, True], ids=["one-server", "one-node-cluster"])
+def shared_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """One server for all tests that neither kill nor fill it, and one that refuses keys of two slots in one script."""
     directory = Path(tempfile.mkdtemp(prefix="tocsin-"))
-    server = EmbeddedServer(directory, ballast_bytes=0, maxmemory_bytes=256 * 1024 * 1024)
+    server = EmbeddedServer(directory, ballast_bytes=0, maxmemory_bytes=256 * 1024 * 1024, cluster_enabled=request.param)
     asyncio.run(asyncio.wait_for(server.start(), LIMIT_S))
     yield server.url
     asyncio.run(asyncio.wait_for(server.stop(), LIMIT_S))
