@@ -14,7 +14,6 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
@@ -139,9 +138,9 @@ async def run_role(name: str, build: Callable[[Deps], Role], settings: Settings)
     client = connect(settings.storage_url, max_connections=settings.connections_max, timeout_s=settings.store_timeout_s)
     store = Store(client, shards=settings.shards, origin=f"{name}-{os.getpid()}")
     clock = SystemClock(on_jump=lambda kind, seconds: _clock_jumped(log, metrics, kind, seconds))
-    file = Path(settings.config_file) if settings.config_file is not None else None
-    rules = RulesInForce(store, clock, metrics, log, file=file)
-    role = build(Deps(settings, clock, store, rules, metrics, log))
+    rules = RulesInForce(store, clock, metrics, log, file=settings.config_file)
+    deps = Deps(settings, clock, store, rules, metrics, log)
+    role = build(deps)
     app = web.Application(client_max_size=settings.body_bytes_max)
     listener.add_health_routes(app, metrics=metrics, not_ready=lambda: running.starting or role.not_ready(), reload=rules.reload)
     role.add_routes(app)
@@ -149,7 +148,7 @@ async def run_role(name: str, build: Callable[[Deps], Role], settings: Settings)
     runner = await listener.listen(app, host, port)
     log.info("listening", address=f"{host}:{port}")
     try:
-        await _run(role, Deps(settings, clock, store, rules, metrics, log), clock, running)
+        await _run(role, deps, clock, running)
     finally:
         running.starting = "stopping"
         await runner.cleanup()

@@ -114,13 +114,6 @@ class _PlanDocuments(dict[int, tuple[Plan, bytes]]):
 _PLANS = _PlanDocuments()
 
 
-def incident_fields(incident: Incident) -> dict[str, object]:
-    """Return the incident's fields as JSON values, as the API's serialiser wants them."""
-    loaded = orjson.loads(orjson.dumps(incident))
-    assert isinstance(loaded, dict)
-    return loaded
-
-
 def history_entry(decision: Decision) -> HistoryEntry:
     """Return the record of a decision that changed an incident: its changes are the fields that differ."""
     before, after = decision.before, decision.incident
