@@ -12,13 +12,12 @@ from collections.abc import Callable
 from console.desk import Desk
 from console.problems import Refused, Unusable
 from tocsin.policy import events as ev
-from tocsin.policy.incident import Decision, Reason, decide, open_incident
-from tocsin.policy.rules import incident_number, shard_of_number
+from tocsin.policy.incident import Decision, open_incident
+from tocsin.policy.rules import incident_number
+from tocsin.runtime import acting
+from tocsin.runtime.acting import DECIDED_AGAIN_MAX
 from tocsin.store.commit import Commit
-from tocsin.store.store import Committed, GroupTaken, SeqMoved, Stale
-
-DECIDED_AGAIN_MAX = 20
-"""Others may change an incident so often in a row before a person is told to try again."""
+from tocsin.store.store import Committed, SeqMoved
 
 
 async def act(desk: Desk, number: int, event: ev.Event) -> Decision:
@@ -27,30 +26,20 @@ async def act(desk: Desk, number: int, event: ev.Event) -> Decision:
     Raises Refused: 404 when there is no such incident, 409 when its state (or another incident of its group) does not allow it, 503 when it
     changes too often. Raises StoreAway.
     """
-    shard = shard_of_number(number, desk.store.shards)
     async with desk.turns.turn_at(number):
-        for _ in range(DECIDED_AGAIN_MAX):
-            incident = await desk.store.load(number)
-            if incident is None:
-                raise Refused(404, "there is no such incident")
-            now = desk.clock.now_ms()
-            decision = decide(incident, event, now, desk.rules)
-            if decision.refused:
-                raise Refused(409, f"the incident is {incident.state}, which does not allow this", state=incident.state)
-            if not decision.changed:
-                return decision
-            result = await desk.store.commit(Commit(shard, now, [decision], origin=desk.store.origin))
-            match result:
-                case Committed():
-                    _record(desk, decision)
-                    return decision
-                case Stale():
-                    desk.deps.metrics.commits_repeated.labels("stale").inc()
-                case GroupTaken(group_keys):
-                    raise await _group_taken(desk, shard, group_keys[0], decision)
-                case _:
-                    raise AssertionError(f"a commit of one decision answered {type(result).__name__}")
-    raise Refused(503, "the incident is changing too fast; try again")
+        acted = await acting.act(desk.deps, number, event)
+    match acted:
+        case Decision():
+            return acted
+        case acting.Missing():
+            raise Refused(404, "there is no such incident")
+        case acting.NotAllowed(state, group_taken=True, holder=holder):
+            name = None if holder is None else f"INC-{holder}"
+            raise Refused(409, f"{name or 'another incident'} has taken over its alerts; work on that one", state=state, incident=name)
+        case acting.NotAllowed(state):
+            raise Refused(409, f"the incident is {state}, which does not allow this", state=state)
+        case acting.Contended():
+            raise Refused(503, "the incident is changing too fast; try again")
 
 
 async def open_by_hand(desk: Desk, *, title: str, severity: int, service: str, requester: str, text: str, actor: str) -> Decision:
@@ -78,25 +67,10 @@ async def open_new(desk: Desk, title: str, opening: Callable[[int], ev.Opening])
             match result:
                 case Committed():
                     desk.deps.metrics.incidents_opened.labels(str(decision.incident.severity)).inc()
-                    _record(desk, decision)
+                    acting.record(desk.deps, decision)
                     return decision
                 case SeqMoved():
                     desk.deps.metrics.commits_repeated.labels("seq").inc()
                 case _:
                     raise AssertionError(f"a commit of a new incident answered {type(result).__name__}")
     raise Refused(503, "many incidents are being opened; try again")
-
-
-async def _group_taken(desk: Desk, shard: int, group_key: str, decision: Decision) -> Refused:
-    holder = (await desk.store.groups(shard)).get(group_key)
-    name = None if holder is None else f"INC-{holder}"
-    before = decision.before
-    state = None if before is None else before.state
-    return Refused(409, f"{name or 'another incident'} has taken over its alerts; work on that one", state=state, incident=name)
-
-
-def _record(desk: Desk, decision: Decision) -> None:
-    after = decision.incident
-    if decision.reason is Reason.ACKNOWLEDGED:
-        desk.deps.metrics.acknowledge_seconds.observe((after.changed_at - after.opened_at) / 1000)
-    desk.deps.log.info("incident_changed", incident=after.id, version=after.version, reason=str(decision.reason), actor=decision.actor)

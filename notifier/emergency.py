@@ -68,7 +68,7 @@ class EmergencyWatch:
     async def _page(self, rules: Rules, away_s: float) -> bool:
         """Page every emergency contact; return whether one of them took it."""
         self._deps.log.error("pager_blind", away_s=round(away_s, 1), contacts=len(rules.emergency.to))
-        channels = Channels(channels_config(rules, self._deps))
+        channels = Channels(channels_config(rules, self._deps, None))
         reached = False
         try:
             for index, to in enumerate(rules.emergency.to):

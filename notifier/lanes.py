@@ -207,7 +207,7 @@ class Lanes:
     def _message(self, due: Sequence[DuePage], now: int) -> PageMessage:
         first = due[0]
         end = link_end(first.incident, now)
-        token = make_token(self._signing_key, incident=first.incident.number, person=first.page.person, expires_at=end)
+        token = make_token(self._signing_key, incidents=[d.incident.number for d in due], person=first.page.person, expires_at=end)
         url = self._deps.settings.external_url
         return compose(due, first.page.attempts + 1, now, self._deps.rules.rules, external_url=url, answer_token=token)
 
@@ -226,6 +226,11 @@ class Lanes:
         finally:
             self._users[channels] -= 1
             await self._close_replaced()
+
+    @property
+    def channels(self) -> Channels:
+        """The channels in force."""
+        return self._channels
 
     def replace_channels(self, channels: Channels) -> None:
         """Send over other accounts from now on; sends under way keep the channels they began with, which are closed after them."""

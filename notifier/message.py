@@ -68,7 +68,12 @@ class PageMessage:
 
     `incident` is the gravest. `others` holds all incidents, the gravest included, when several fell due together, and
     is empty otherwise. `told` are the names of who else was told, `next_line` says who is next and when.
-    `acknowledge_url` is a secret of its reader.
+    `acknowledge_url` is a secret of its reader, and so is `token`, the last part of it, for a button's value.
+
+    `numbers` are the incidents that an answer to it takes, the gravest first. `thread` is the receipt of the first page about this incident
+    that this contact took, empty when this is the first; `edits` the receipt of the message that this one takes the place of (kind
+    `update`). `holder` is the name of who has it, since `held_at` until `held_until` (ms UTC). `said` is the text of a notice that is not
+    about alerts (a hand-over).
     """
 
     page_id: str
@@ -85,6 +90,14 @@ class PageMessage:
     told: tuple[str, ...]
     next_line: str | None
     acknowledge_url: str
+    token: str = ""
+    numbers: tuple[int, ...] = ()
+    thread: str = ""
+    edits: str = ""
+    holder: str = ""
+    held_at: int | None = None
+    held_until: int | None = None
+    said: str = ""
 
 
 def page_body(message: PageMessage) -> dict[str, object]:

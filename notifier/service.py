@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from notifier.accounts import channels_config
+from notifier.answers import Answers
 from notifier.auditor import Auditor
 from notifier.channels import Channels
 from notifier.compose import DuePage, address_of
 from notifier.emergency import EmergencyWatch
 from notifier.lanes import Lanes, Waiting, page_lease_ms
+from notifier.listening import Listening
 from tocsin.policy.events import Event, PageRefused, TimerDue
 from tocsin.policy.incident import Decision, decide
 from tocsin.policy.model import Incident, PageStatus
@@ -60,6 +62,8 @@ class Notifier:
         self._holders: tuple[Holder, ...] = ()
         self._claims_lost = False
         self._lanes: Lanes | None = None
+        self._answers: Answers | None = None
+        self._listening = Listening(deps, lambda: {} if self._lanes is None else self._lanes.channels.answering())
         self._wake = asyncio.Event()
         self._draining = False
         self._auditor = Auditor(deps)
@@ -74,13 +78,15 @@ class Notifier:
     # --- what every role has -------------------------------------------------------------------------------------------------------
 
     def add_routes(self, app: web.Application) -> None:
-        """Nothing beyond health and metrics."""
+        """Add where providers call back."""
+        self._listening.add_routes(app)
 
     async def start(self) -> None:
         """Take over every shard; what the last holder had claimed is due again."""
         self._holders = await self._store.take_over(self.name)
         key = await self._store.signing_key()
-        channels = Channels(channels_config(self._deps.rules.rules, self._deps))
+        self._answers = Answers(self._deps, key)
+        channels = Channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
         self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims)
         self._deps.rules.on_swap = self._rules_swapped
 
@@ -89,8 +95,8 @@ class Notifier:
         return (self._emergency.run,)
 
     def loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
-        """Claiming, sending, auditing."""
-        return (self._run, self.lanes.run, self._auditor.run, self._watch_overdue)
+        """Claiming, sending, listening for answers, auditing."""
+        return (self._run, self.lanes.run, self._listening.run, self._auditor.run, self._watch_overdue)
 
     def on_change(self, message: Message) -> None:
         """A commit may have set a timer or put a page before us."""
@@ -114,7 +120,8 @@ class Notifier:
 
     def _rules_swapped(self, rules: Rules) -> None:
         """Follow the accounts of new rules. Sends under way keep the channels they began with."""
-        self.lanes.replace_channels(Channels(channels_config(rules, self._deps)))
+        self.lanes.replace_channels(Channels(channels_config(rules, self._deps, self._answers)))
+        self._listening.channels_changed()
         self._wake.set()
 
     # --- the loop ------------------------------------------------------------------------------------------------------------------

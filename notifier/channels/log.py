@@ -36,6 +36,9 @@ class LogChannel:
             return Unreachable("standard output: " + type(error).__name__, ambiguous=True)
         return Sent(receipt=None)
 
+    async def close(self) -> None:
+        """Standard output is not ours to close."""
+
 
 def _fields(message: PageMessage) -> dict[str, object]:
     return {

@@ -31,6 +31,7 @@ import aiosmtplib
 
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
 from notifier.message import PageMessage, clean, cut, html, plain_text, subject
+from tocsin.policy.accounts import MailAccount
 
 TOTAL_LIMIT_S = 15.0
 QUIT_LIMIT_S = 1.0
@@ -40,14 +41,6 @@ MESSAGE_ID_DOMAIN_MAX = 36
 
 _PORTS = {"smtp": 25, "smtps": 465}
 _QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*<?([\w.:-]+)", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class SmtpAccount:
-    """`smtp` is smtp:// or smtps://, with user:password@ when needed; `sender` is what stands in From."""
-
-    smtp: str = field(repr=False)
-    sender: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class MailChannel:
 
     def __init__(
         self,
-        account: SmtpAccount | None,
+        account: MailAccount | None,
         *,
         wall_clock: Callable[[], int],
         tls_context: ssl.SSLContext | None = None,
@@ -94,6 +87,9 @@ class MailChannel:
             return Refused("the contact is not a mail address we can send to")
         mail = compose(message, sender=self._server.sender, recipient=recipient, now_ms=self._wall_clock())
         return await self._hand_over(self._server, recipient.addr_spec, mail.as_bytes())
+
+    async def close(self) -> None:
+        """Nothing is kept: every mail has a connection of its own."""
 
     async def _hand_over(self, server: _Server, recipient: str, mail: bytes) -> Outcome:
         client = aiosmtplib.SMTP(
@@ -152,7 +148,7 @@ def compose(message: PageMessage, *, sender: Address, recipient: Address, now_ms
     return mail
 
 
-def _server(account: SmtpAccount) -> _Server:
+def _server(account: MailAccount) -> _Server:
     url = _parsed(account.smtp)
     name, address = parseaddr(account.sender)
     try:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from aiohttp import web
 
 from notifier.message import PageMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Definite: the provider took it. `receipt` is the provider's own word for it, when it gave one."""
+    """Definite: the provider took it. `receipt` is the provider's own name for it, when it gave one.
+
+    The channel is given it again (`PageMessage.thread`, `.edits`) when a later page belongs to the same message or changes it.
+    """
 
     receipt: str | None
 
@@ -34,6 +39,25 @@ class Unreachable:
 Outcome = Sent | Refused | Unreachable
 
 
+@runtime_checkable
+class Answering(Protocol):
+    """A channel over which people also answer. It is made with `notifier.answers.Answers`, through which every answer and receipt goes."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def listen(self) -> None:
+        """Fetch answers for ever (long polling, a socket, a mailbox); returns at once when they come by `callback` or not at all.
+
+        A fault of the provider is logged and waited out here; it is cancelled when the accounts change.
+        """
+        ...
+
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """Take what the provider sends to `/callbacks/<channel's name>/...` on the notifier's listener; first of all check who sent it."""
+        ...
+
+
 class Channel(Protocol):
     """The code that sends over one kind of contact. `name` is its metric label."""
 
@@ -45,4 +69,8 @@ class Channel(Protocol):
 
         `to` is the contact's whole address.
         """
+        ...
+
+    async def close(self) -> None:
+        """Closes kept connections; sends still under way fail as unreachable."""
         ...

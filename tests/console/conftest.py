@@ -127,7 +127,7 @@ class Site:
     async def link(self, incident: Incident, person: str, *, hours: int = 9) -> str:
         """Return the path of an answer link."""
         key = await self.deps.store.signing_key()
-        token = make_token(key, incident=incident.number, person=person, expires_at=self.clock.now_ms() + hours * HOUR)
+        token = make_token(key, incidents=[incident.number], person=person, expires_at=self.clock.now_ms() + hours * HOUR)
         return f"/a/{token}"
 
     async def fire(self, name: str = "HighErrorRate", *, title: str = "", alerts: int = 1, **labels: str) -> Incident:

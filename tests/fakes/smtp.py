@@ -1,7 +1,7 @@
 """A mail server: real SMTP on a free loopback port, on the test's own loop, that records mails and answers as told.
 
 async with MailServer() as server:
-    account = SmtpAccount(smtp=server.url(), sender="Tocsin <tocsin@example.com>")
+    account = MailAccount(smtp=server.url(), sender="Tocsin <tocsin@example.com>")
     server.at_recipient.append("550 5.1.1 no such user")
     server.after_data.append(CUT)
     ...

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from notifier.channels import Channels, ChannelsConfig, Refused, Sent, SmtpAccount, Unreachable
+from notifier.channels import Channels, ChannelsConfig, Refused, Sent, Unreachable
 from notifier.channels.mail import MailChannel, compose
 from notifier.message import IncidentView, PageMessage, RungView, one_line
 from tests.fakes.smtp import CUT, SILENCE, MailServer
+from tocsin.policy.accounts import MailAccount
 from tocsin.policy.model import PageKind
 
 NOW_MS = 1_795_370_047_500
@@ -58,7 +59,7 @@ async def server() -> AsyncIterator[MailServer]:
 
 @pytest.fixture
 def channel(server: MailServer) -> MailChannel:
-    return MailChannel(SmtpAccount(smtp=server.url(), sender=FROM), wall_clock=lambda: NOW_MS)
+    return MailChannel(MailAccount(smtp=server.url(), sender=FROM), wall_clock=lambda: NOW_MS)
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ async def test_a_connection_lost_before_the_mail_left_is_not_ambiguous(server: M
 
 @pytest.mark.parametrize("in_data", [True, False])
 async def test_a_server_that_falls_silent_is_left_in_time(server: MailServer, in_data: bool) -> None:
-    account = SmtpAccount(smtp=server.url(), sender=FROM)
+    account = MailAccount(smtp=server.url(), sender=FROM)
     channel = MailChannel(account, wall_clock=lambda: NOW_MS, total_limit_s=0.3)
     (server.after_data if in_data else server.at_recipient).append(SILENCE)
     outcome = await channel.send(TO, PAGE)
@@ -185,7 +186,7 @@ async def test_a_server_that_falls_silent_is_left_in_time(server: MailServer, in
 
 async def test_a_server_that_is_down_certainly_did_not_get_the_mail() -> None:
     async with MailServer() as server:
-        account = SmtpAccount(smtp=server.url(), sender=FROM)
+        account = MailAccount(smtp=server.url(), sender=FROM)
     outcome = await MailChannel(account, wall_clock=lambda: NOW_MS).send(TO, PAGE)
     assert isinstance(outcome, Unreachable)
     assert not outcome.ambiguous
@@ -193,7 +194,7 @@ async def test_a_server_that_is_down_certainly_did_not_get_the_mail() -> None:
 
 
 async def test_tls_is_used_when_offered_and_the_password_goes_through_it(tls_server: MailServer, certificate: tuple[Path, Path]) -> None:
-    account = SmtpAccount(smtp=tls_server.url("tocsin%40example.com:p%40ss%2Fword"), sender=FROM)
+    account = MailAccount(smtp=tls_server.url("tocsin%40example.com:p%40ss%2Fword"), sender=FROM)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     channel = MailChannel(account, wall_clock=lambda: NOW_MS, tls_context=trusting)
     assert isinstance(await channel.send(TO, PAGE), Sent)
@@ -203,7 +204,7 @@ async def test_tls_is_used_when_offered_and_the_password_goes_through_it(tls_ser
 
 
 async def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(tls_server: MailServer) -> None:
-    account = SmtpAccount(smtp=tls_server.url("tocsin%40example.com:p%40ss%2Fword"), sender=FROM)
+    account = MailAccount(smtp=tls_server.url("tocsin%40example.com:p%40ss%2Fword"), sender=FROM)
     outcome = await MailChannel(account, wall_clock=lambda: NOW_MS).send(TO, PAGE)
     assert isinstance(outcome, Unreachable)
     assert not outcome.ambiguous
@@ -214,7 +215,7 @@ async def test_a_server_whose_certificate_nobody_vouches_for_gets_nothing(tls_se
 async def test_a_password_leaves_this_machine_over_tls_only() -> None:
     async with MailServer(passwords={"u": "hush"}) as server:
         here, elsewhere = [  # the same server, but 0.0.0.0 is no address of this machine's loopback
-            await MailChannel(SmtpAccount(smtp=server.url("u:hush", host=host), sender=FROM), wall_clock=lambda: NOW_MS).send(TO, PAGE)
+            await MailChannel(MailAccount(smtp=server.url("u:hush", host=host), sender=FROM), wall_clock=lambda: NOW_MS).send(TO, PAGE)
             for host in ("127.0.0.1", "0.0.0.0")
         ]
     assert isinstance(here, Sent)
@@ -223,7 +224,7 @@ async def test_a_password_leaves_this_machine_over_tls_only() -> None:
 
 
 async def test_a_wrong_password_is_refused_and_not_repeated_in_the_reason(tls_server: MailServer, certificate: tuple[Path, Path]) -> None:
-    account = SmtpAccount(smtp=tls_server.url("tocsin%40example.com:hush"), sender=FROM)
+    account = MailAccount(smtp=tls_server.url("tocsin%40example.com:hush"), sender=FROM)
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
     outcome = await MailChannel(account, wall_clock=lambda: NOW_MS, tls_context=trusting).send(TO, PAGE)
     assert isinstance(outcome, Refused)
@@ -260,7 +261,7 @@ async def test_without_an_account_a_mail_is_refused_with_the_reason() -> None:
     ],
 )
 def test_an_account_that_cannot_work_is_said_at_the_start(smtp: str, sender: str, field: str) -> None:
-    account = SmtpAccount(smtp=smtp, sender=sender)
+    account = MailAccount(smtp=smtp, sender=sender)
     with pytest.raises(ValueError, match=field) as raised:
         MailChannel(account, wall_clock=lambda: NOW_MS)
     assert "hush" not in str(raised.value) + repr(account)

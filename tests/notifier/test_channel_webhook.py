@@ -70,7 +70,7 @@ async def test_a_page_is_posted_as_the_contract_says(receiver: Receiver, channel
 
 async def test_a_contact_with_a_secret_gets_a_signature_it_can_check(receiver: Receiver) -> None:
     contact = receiver.contact("/kim")
-    channels = Channels(ChannelsConfig(wall_clock=lambda: NOW_MS, webhook_secrets={contact: "열쇠"}))
+    channels = Channels(ChannelsConfig(wall_clock=lambda: NOW_MS, secrets={contact: "열쇠"}))
     for to in (contact, receiver.contact("/park")):
         channel = channels.for_contact(to)
         assert channel is not None
@@ -84,7 +84,7 @@ async def test_a_contact_with_a_secret_gets_a_signature_it_can_check(receiver: R
 
 
 async def test_the_configuration_never_prints_a_secret() -> None:
-    assert "hush" not in repr(ChannelsConfig(wall_clock=lambda: 0, webhook_secrets={"webhook+http://h/": "hush"}))
+    assert "hush" not in repr(ChannelsConfig(wall_clock=lambda: 0, secrets={"webhook+http://h/": "hush"}))
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])

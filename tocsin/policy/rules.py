@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tocsin.policy.accounts import Accounts
 from tocsin.policy.matchers import Matcher, MatchOp, matches_all
 from tocsin.policy.model import Ladder, Plan
+from tocsin.policy.roster import Roster
 
 GROUP_BY_ALL = "..."
 """In `group_by`: every label, so that each alert is an incident of its own."""
@@ -108,14 +110,6 @@ class InhibitRule:
 
 
 @dataclass(frozen=True, slots=True)
-class MailAccount:
-    """The account that sends mail: an SMTP URL (with the password, so never shown) and the sender's address."""
-
-    smtp: str = field(repr=False)
-    sender: str
-
-
-@dataclass(frozen=True, slots=True)
 class Emergency:
     """Contacts that are told when the store has been away for `after_ms`."""
 
@@ -185,7 +179,8 @@ class Rules:
     integrations: tuple[Integration, ...]
     inhibit: tuple[InhibitRule, ...]
     emergency: Emergency
-    mail: MailAccount | None = None
+    accounts: Accounts = field(default_factory=Accounts)
+    roster: Roster = field(default_factory=Roster)
     table: ServiceTable = field(default_factory=lambda: ServiceTable(()), compare=False, repr=False)
 
     def severity_of(self, labels: Mapping[str, str]) -> int:

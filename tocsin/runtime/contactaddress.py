@@ -7,22 +7,51 @@ or a token: a fault names the scheme at most.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from email.utils import parseaddr
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from tocsin.runtime.yamltree import did_you_mean, shown
 
-SCHEMES = ("log", "webhook+http", "webhook+https", "mailto")
-"""What there is a channel for."""
+CHANNEL_OF = {
+    "log": "log",
+    "webhook+http": "webhook",
+    "webhook+https": "webhook",
+    "mailto": "mail",
+    "slack": "slack",
+    "telegram": "telegram",
+    "teams+http": "teams",
+    "teams+https": "teams",
+    "ntfy+http": "ntfy",
+    "ntfy+https": "ntfy",
+    "sms": "sms",
+    "tel": "tel",
+    "dingtalk+http": "dingtalk",
+    "dingtalk+https": "dingtalk",
+    "wecom+http": "wecom",
+    "wecom+https": "wecom",
+    "feishu+http": "feishu",
+    "feishu+https": "feishu",
+    "apprise": "apprise",
+}
+"""Which channel carries a scheme. `+http` without TLS is for a provider on this machine or network."""
 
-SCHEMES_LATER = ("slack", "telegram", "teams+https", "ntfy+https", "sms", "tel", "dingtalk+https", "wecom+https", "feishu+https", "apprise")
-"""What there will be a channel for."""
+SCHEMES = tuple(CHANNEL_OF)
+
+WITH_ACCOUNT = ("mail", "slack", "telegram", "sms", "tel")
+"""Channels that need an account under `channels`."""
+
+SIGNED = ("webhook+http", "webhook+https", "ntfy+http", "ntfy+https", "dingtalk+http", "dingtalk+https", "feishu+http", "feishu+https")
+"""Contacts that may have a secret: pages over them are signed, or carry it as a token."""
 
 ADDRESS_LENGTH_MAX = 2_048
 MAIL_LENGTH_MAX = 254
 """The longest mail address, RFC 5321 4.5.3.1.3 with its errata."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
+_SLACK = re.compile(r"[UWCGD][A-Z0-9]{2,30}")
+_TELEGRAM = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
+_PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _MAIL = re.compile(r"[!-?A-~]{1,64}@[^\s@\"<>(),;:\\/?#\[\]]+", re.ASCII)
 
 
@@ -32,20 +61,44 @@ def scheme_of(address: str) -> str:
     return "" if found is None else found[1]
 
 
-def contact_fault(address: str, *, has_mail: bool) -> str | None:
-    """Say why a contact cannot be used, None when it can."""
+def channel_of(address: str) -> str:
+    """Return the channel that carries an address, empty when none does."""
+    return CHANNEL_OF.get(scheme_of(address), "")
+
+
+def contact_fault(address: str, *, has_account: Callable[[str], bool]) -> str | None:
+    """Say why a contact cannot be used, None when it can. `has_account`: whether the rules give a channel an account."""
     scheme = scheme_of(address)
     if not scheme:
         return f"the address has no scheme, expected one of {_available()}"
-    if scheme in SCHEMES_LATER:
-        return f"{scheme}: contacts are not available yet, expected one of {_available()}"
-    if scheme not in SCHEMES:
-        return f"unknown scheme {shown(scheme)}{did_you_mean(scheme, SCHEMES + SCHEMES_LATER) or ','} expected one of {_available()}"
+    channel = CHANNEL_OF.get(scheme)
+    if channel is None:
+        return f"unknown scheme {shown(scheme)}{did_you_mean(scheme, SCHEMES) or ','} expected one of {_available()}"
     if len(address) > ADDRESS_LENGTH_MAX:
         return f"the address has {len(address)} characters, at most {ADDRESS_LENGTH_MAX} are taken"
-    if scheme == "mailto":
-        return _mailto_fault(address, has_mail=has_mail)
-    return None if scheme == "log" else web_fault(address.removeprefix("webhook+"), what="a webhook address")
+    fault = _fault(scheme, address)
+    if fault is None and channel in WITH_ACCOUNT and not has_account(channel):
+        return f"a {scheme}: contact needs the account that sends: channels.{channel} is missing"
+    return fault
+
+
+def _fault(scheme: str, address: str) -> str | None:
+    rest = address.partition(":")[2]
+    match scheme:
+        case "log":
+            return None
+        case "mailto":
+            return None if _is_mail(unquote(rest)) else "this is not a mail address, expected one such as mailto:kim@example.com"
+        case "slack":
+            return None if _SLACK.fullmatch(rest) else "this is no id of a Slack member or channel, expected one as slack:U024BE7LH"
+        case "telegram":
+            return None if _TELEGRAM.fullmatch(rest) else "this is not a Telegram chat, expected its number as in telegram:123456789"
+        case "sms" | "tel":
+            return None if _PHONE.fullmatch(rest) else f"this is no international phone number, expected one as {scheme}:+821012345678"
+        case "apprise":
+            return None if "://" in rest else "this is not an Apprise URL, expected one such as apprise:gotify://host/token"
+        case _:
+            return web_fault(address.partition("+")[2], what=f"a {scheme.partition('+')[0]} address")
 
 
 def web_fault(address: str, *, what: str) -> str | None:
@@ -77,12 +130,6 @@ def sender_fault(sender: str) -> str | None:
     _, address = parseaddr(sender)
     good = sender.isprintable() and _is_mail(address) and address.isascii()
     return None if good else "this is not a mail address, expected one such as tocsin@example.com"
-
-
-def _mailto_fault(address: str, *, has_mail: bool) -> str | None:
-    if not _is_mail(unquote(address.partition(":")[2])):
-        return "this is not a mail address, expected one such as mailto:kim@example.com"
-    return None if has_mail else "a mailto: contact needs the account that sends: channels.mail is missing"
 
 
 def _is_mail(address: str) -> bool:

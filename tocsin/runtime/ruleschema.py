@@ -29,14 +29,6 @@ def _list_of_one(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
-def _people_of_list(value: object) -> object:
-    return {"people": value} if isinstance(value, list) else value
-
-
-def _address_alone(value: object) -> object:
-    return {"to": value} if isinstance(value, str) else value
-
-
 Duration = Annotated[str, BeforeValidator(_text_of_number)]
 Names = Annotated[list[str], BeforeValidator(_list_of_one)]
 
@@ -75,53 +67,6 @@ class LadderShape(Shape):
     last_resort: Names | None = None
 
 
-class RoleEntry(Shape):
-    people: Names = []
-    schedule: str | None = None
-
-
-RoleShape = Annotated[RoleEntry, BeforeValidator(_people_of_list)]
-
-
-class LayerShape(Shape):
-    rotation: Names
-    every: str
-    starts: str
-
-
-class ScheduleShape(Shape):
-    time_zone: str
-    holidays: str = ""
-    layers: list[LayerShape]
-
-
-class ContactEntry(Shape):
-    to: str
-    after: Duration = "0s"
-    secret: str | None = None
-    secret_file: str | None = None
-
-
-ContactShape = Annotated[ContactEntry, BeforeValidator(_address_alone)]
-
-
-class PersonShape(Shape):
-    name: str | None = None
-    locale: str = "en"
-    time_zone: str = "UTC"
-    contacts: list[ContactShape] = []
-
-
-class MailShape(Shape):
-    smtp: str | None = None
-    smtp_file: str | None = None
-    sender: Annotated[str, Field(alias="from")]
-
-
-class ChannelsShape(Shape):
-    mail: MailShape | None = None
-
-
 class IntegrationShape(Shape):
     name: str
     key: str | None = None
@@ -135,21 +80,9 @@ class InhibitShape(Shape):
     equal: Names = []
 
 
-class EmergencyShape(Shape):
-    after: Duration = "60s"
-    to: Names = []
-
-
 LIST_SECTIONS = ("severities", "services", "integrations", "inhibit")
 MAPPING_SECTIONS = ("ladders", "roles", "schedules", "people", "channels", "emergency")
 SECTIONS = ("version", *LIST_SECTIONS, *MAPPING_SECTIONS)
-
-_CALENDAR_KEYS = frozenset({
-    "hours", "days", "weekdays", "months", "years", "restrict", "restrictions", "time_intervals", "time_zone", "until", "ends", "holidays",
-})  # fmt: skip
-_LATER_CHANNELS = frozenset({"slack", "telegram", "teams", "ntfy", "sms", "tel", "dingtalk", "wecom", "feishu", "apprise"})
-
-CALENDAR_LATER = "the calendar with hours, months, restrictions and holidays is not available yet"
 
 S = TypeVar("S", bound=Shape)
 
@@ -165,8 +98,6 @@ def read_shape(shape: type[S], value: Plain, document: Document, path: Path) -> 
 
 
 def _entry(shape: type[S], value: Plain) -> S:
-    if shape is RoleEntry:
-        return shape.model_validate(_people_of_list(value))
     return shape.model_validate(value)
 
 
@@ -184,10 +115,6 @@ def _report(shape: type[Shape], details: ErrorDetails, document: Document, path:
 
 def _unknown_key(key: str, owner: type[Shape] | None) -> str:
     known = [] if owner is None else [field.alias or name for name, field in owner.model_fields.items()]
-    if owner is LayerShape and key in _CALENDAR_KEYS:
-        return f"unknown key {shown(key)}: {CALENDAR_LATER}; a layer takes rotation, every and starts"
-    if owner is ChannelsShape and key in _LATER_CHANNELS:
-        return f"the channel {key} is not available yet; available: {', '.join(known)}"
     return unknown_key(key, known)
 
 

@@ -3,8 +3,9 @@
     rules = load_rules(text, file_name="alert_rules.yaml", environment=os.environ, read_file=read_secret)
 
 Owns the way through: text -> places and plain values (`yamltree.py`) -> shapes (`ruleschema.py`) -> the values of `tocsin.policy`
-(`rulebuild.py`, `ladderbuild.py`). Every problem of a file is reported at once, each with its line and column. Reads no file and no
-environment by itself: what `*_file` and `${NAME}` stand for comes from the caller. Publishing rules to the store is the supervisor's.
+(`rulebuild.py` and the other `*build.py`, one for each part of the file). Every problem of a file is reported at once, each with its line
+and column. Reads no file and no environment by itself: what `*_file` and `${NAME}` stand for comes from the caller. Publishing rules to the
+store is the supervisor's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tocsin.policy.rules import Rules, ServiceTable
-from tocsin.runtime import ladderbuild, rulebuild, ruleschema
+from tocsin.runtime import channelbuild, ladderbuild, peoplebuild, rulebuild, ruleschema, schedulebuild
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.yamltree import Document, Plain, Problem, read_yaml, shown
 
@@ -90,15 +91,15 @@ def _check_version(document: Document, version: Plain) -> None:
 
 
 def _build(source: RuleSource, version: int) -> Rules:
-    mail = rulebuild.build_mail(source)
-    people = rulebuild.build_people(source)
-    schedules = rulebuild.build_schedules(source)
-    roles = rulebuild.build_roles(source)
+    accounts = channelbuild.build_accounts(source)
+    people = peoplebuild.build_people(source)
+    schedules = schedulebuild.build_schedules(source)
+    roles = schedulebuild.build_roles(source)
     severities = ladderbuild.build_severities(source)
     ladders = ladderbuild.build_ladders(source)
     integrations = rulebuild.build_integrations(source)
     inhibit = rulebuild.build_inhibit(source)
-    emergency = rulebuild.build_emergency(source)
+    emergency = peoplebuild.build_emergency(source)
     services = ladderbuild.build_services(source, ladders)
     rules = Rules(
         version=version,
@@ -111,7 +112,7 @@ def _build(source: RuleSource, version: int) -> Rules:
         integrations=integrations,
         inhibit=inhibit,
         emergency=emergency,
-        mail=mail,
+        accounts=accounts,
         table=ServiceTable(services),
     )
     _doubt(source, rules)
@@ -122,6 +123,6 @@ def _doubt(source: RuleSource, rules: Rules) -> None:
     """Warn of people whom a ladder may want and cannot reach."""
     on_ladders = dict.fromkeys(role for ladder in rules.ladders.values() for role in ladderbuild.roles_on(ladder))
     roles = [rules.roles[name] for name in on_ladders if name in rules.roles]
-    for person, role in rulebuild.unreachable_people(rules.people, roles, rules.schedules).items():
+    for person, role in schedulebuild.unreachable_people(rules.people, roles, rules.schedules).items():
         path = ("people", person)
         source.warn(path, f"has no contacts and may hold the role {shown(role)} of a ladder", at=source.document.key_place(path))

@@ -107,7 +107,12 @@ class Settings:
         Address("127.0.0.1", 9096), "console.listen-address", "address", "Loopback: put a proxy with TLS before it for phones."
     )
     correlator_address: Address = _setting(Address("127.0.0.1", 9097), "correlator.listen-address", "address", "Health and metrics.")
-    notifier_address: Address = _setting(Address("127.0.0.1", 9098), "notifier.listen-address", "address", "Health and metrics.")
+    notifier_address: Address = _setting(
+        Address("127.0.0.1", 9098), "notifier.listen-address", "address", "Health, metrics, and what providers call back."
+    )
+    notifier_external_url: str = _setting(
+        "", "notifier.external-url", "url", "What providers call back; empty: http:// and the notifier's address, which they cannot reach."
+    )
     web_external_url: str = _setting(
         "", "web.external-url", "url", "Stands in the links of pages; empty: http:// and the console's address."
     )
@@ -212,6 +217,11 @@ class Settings:
     def external_url(self) -> str:
         """What links begin with, without a slash at the end."""
         return self.web_external_url.rstrip("/") or f"http://{self.console_address}"
+
+    @property
+    def callback_url(self) -> str:
+        """What the addresses of callbacks begin with, without a slash at the end."""
+        return self.notifier_external_url.rstrip("/") or f"http://{self.notifier_address}"
 
     def listen_address(self, role: str) -> tuple[str, int]:
         """Return host and port of a role's listener."""

@@ -1,0 +1,114 @@
+"""Answers that come over a channel: who gave them, what they do to the incidents, and what the person is told.
+
+Every button, reply and key press ends here, and from here in the same `decide` as the API and the answer page. A channel proves who
+answered (a signature, an address that only one person has, a signed token) and hands over numbers, person and how it came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from itsdangerous import BadData, Signer
+
+from tocsin.policy.events import Acknowledged, Event, Resolved
+from tocsin.policy.incident import Decision
+from tocsin.policy.model import State
+from tocsin.policy.rules import EMERGENCY_PERSON, Person
+from tocsin.runtime import acting
+from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
+from tocsin.runtime.service import Deps
+
+CALLBACKS = "/callbacks"
+"""Where providers send what people answered and what became of a message, on the notifier's listener."""
+
+_SALT = b"tocsin.callback"
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an answer came to, for one incident.
+
+    `done`: it is so now; `already`: it was so; `refused`: its state does not allow it; `missing`: there is no such incident; `busy`: try
+    again. `holder` is the name of who has it, `until` the end of that (ms UTC).
+    """
+
+    incident: str
+    outcome: Literal["done", "already", "refused", "missing", "busy"]
+    state: State | None = None
+    holder: str = ""
+    until: int | None = None
+
+
+class Answers:
+    """What a channel may do with an answer. One for the life of a notifier; rules are read anew each time."""
+
+    def __init__(self, deps: Deps, signing_key: str) -> None:
+        self._deps = deps
+        self._signing_key = signing_key
+        self._signer = Signer(signing_key, salt=_SALT)
+
+    # --- who ----------------------------------------------------------------------------------------------------------------------
+
+    def person(self, key: str) -> Person | None:
+        """Return the person of a key of the rules."""
+        return self._deps.rules.rules.people.get(key)
+
+    def person_at(self, address: str) -> str | None:
+        """Return the key of the one person who has this contact (its whole address), None when nobody or more than one has it."""
+        wanted = address.lower()
+        found = [key for key, person in self._deps.rules.rules.people.items() if any(c.to.lower() == wanted for c in person.contacts)]
+        return found[0] if len(found) == 1 else None
+
+    def read_link(self, token: str) -> Link | LinkExpired | LinkInvalid:
+        """Return what the token of a page (`PageMessage.token`) allows now."""
+        return read_token(self._signing_key, token, self._deps.clock.now_ms())
+
+    # --- what they do --------------------------------------------------------------------------------------------------------------
+
+    async def take(self, numbers: Sequence[int], person: str, via: str) -> tuple[Answered, ...]:
+        """A person has these incidents. Raises StoreAway, after some of them perhaps: doing it again is no error."""
+        return tuple([await self._act(number, Acknowledged(person, via=via)) for number in numbers])
+
+    async def resolve(self, numbers: Sequence[int], person: str, via: str) -> tuple[Answered, ...]:
+        """A person says that these incidents are over. Raises StoreAway."""
+        return tuple([await self._act(number, Resolved(person, via=via)) for number in numbers])
+
+    async def _act(self, number: int, event: Event) -> Answered:
+        name = f"INC-{number}"
+        match await acting.act(self._deps, number, event):
+            case Decision() as decision:
+                after = decision.incident
+                outcome: Literal["done", "already"] = "done" if decision.changed else "already"
+                return Answered(name, outcome, after.state, self.name_of(after.acknowledged_by), after.acknowledged_until)
+            case acting.NotAllowed(state):
+                return Answered(name, "refused", state)
+            case acting.Missing():
+                return Answered(name, "missing")
+            case acting.Contended():
+                return Answered(name, "busy")
+
+    def name_of(self, key: str | None) -> str:
+        """Return how a person is called; a key that the rules do not know stands for itself."""
+        if key is None:
+            return ""
+        person = self.person(key)
+        return "emergency contact" if key == EMERGENCY_PERSON else key if person is None else person.name
+
+    # --- callbacks -----------------------------------------------------------------------------------------------------------------
+
+    def callback_url(self, path: str) -> str:
+        """Return the public address of a callback: `path` begins with the channel's name."""
+        return f"{self._deps.settings.callback_url}{CALLBACKS}/{path}"
+
+    def sign(self, text: str) -> str:
+        """Return a text with our signature, to stand in a callback's address: what comes back with it was made by us."""
+        return self._signer.sign(text).decode()
+
+    def unsign(self, signed: str) -> str | None:
+        """Return the text of `sign`, None when it was not made by us."""
+        try:
+            return self._signer.unsign(signed).decode()
+        except (BadData, ValueError):
+            return None
