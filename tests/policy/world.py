@@ -22,7 +22,6 @@ from tocsin.policy.rules import (
     Contact,
     Emergency,
     Person,
-    Role,
     Rules,
     Service,
     ServiceTable,
@@ -31,6 +30,7 @@ from tocsin.policy.rules import (
     shard_of_group,
     shard_of_number,
 )
+from tocsin.policy.schedules import Role
 from tocsin.runtime.rulesfile import load_rules
 from tocsin.store import codec
 

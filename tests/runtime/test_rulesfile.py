@@ -227,7 +227,7 @@ WRONG: tuple[tuple[str, str, str], ...] = (
     (after_small(LAYER.replace("UTC", "Asia/Seul")), "6:28: schedules.d.time_zone:", 'time zone "Asia/Seul", did you mean "Asia/Seoul"?'),
     (after_small(LAYER.replace("UTC", "Asia")), "6:28: schedules.d.time_zone:", 'unknown time zone "Asia"'),
     (after_small("  lee: {time_zone: Mars}\n"), "6:20: people.lee.time_zone:", 'unknown time zone "Mars"'),
-    (after_small(LAYER.replace("1w", "12h")), "6:72: schedules.d.layers[0].every:", "expected 1d, 1w or 2w"),
+    (after_small(LAYER.replace("1w", "1x")), "6:72: schedules.d.layers[0].every:", "expected hours, days, weeks or months"),
     (after_small(LAYER.replace("1w", "0d")), "6:72: schedules.d.layers[0].every:", "a turn of 0 days"),
     (after_small(LAYER.replace("05T09:00", "05")), "6:84: schedules.d.layers[0].starts:", "is not a start"),
     (after_small(LAYER.replace("09:00", "09:00Z")), "6:84: schedules.d.layers[0].starts:", "without a zone"),

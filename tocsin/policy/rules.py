@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tocsin.policy.accounts import Accounts
+from tocsin.policy.hours import Hours
 from tocsin.policy.matchers import Matcher, MatchOp, matches_all
 from tocsin.policy.model import Ladder, Plan
 from tocsin.policy.roster import Roster
+from tocsin.policy.schedules import Role, Schedule
 
 GROUP_BY_ALL = "..."
 """In `group_by`: every label, so that each alert is an incident of its own."""
@@ -61,34 +63,6 @@ class Person:
     locale: str
     time_zone: str
     contacts: tuple[Contact, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """People taking turns: `every_days` at a wall-clock time, counted from `starts` (local date and time in the schedule's zone)."""
-
-    rotation: tuple[str, ...]
-    every_days: int
-    starts: str
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Who takes turns in a role; a later layer wins where it applies."""
-
-    name: str
-    time_zone: str
-    layers: tuple[Layer, ...]
-    holidays: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A duty on the ladder, held by people or by whoever a schedule names."""
-
-    name: str
-    people: tuple[str, ...] = ()
-    schedule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +154,7 @@ class Rules:
     inhibit: tuple[InhibitRule, ...]
     emergency: Emergency
     accounts: Accounts = field(default_factory=Accounts)
+    hours: Mapping[str, Hours] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     table: ServiceTable = field(default_factory=lambda: ServiceTable(()), compare=False, repr=False)
 

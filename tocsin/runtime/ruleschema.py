@@ -81,7 +81,7 @@ class InhibitShape(Shape):
 
 
 LIST_SECTIONS = ("severities", "services", "integrations", "inhibit")
-MAPPING_SECTIONS = ("ladders", "roles", "schedules", "people", "channels", "emergency")
+MAPPING_SECTIONS = ("ladders", "roles", "schedules", "hours", "people", "channels", "emergency")
 SECTIONS = ("version", *LIST_SECTIONS, *MAPPING_SECTIONS)
 
 S = TypeVar("S", bound=Shape)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from tocsin.policy.rules import Rules, ServiceTable
-from tocsin.runtime import channelbuild, ladderbuild, peoplebuild, rulebuild, ruleschema, schedulebuild
+from tocsin.runtime import channelbuild, hoursbuild, ladderbuild, peoplebuild, rulebuild, ruleschema, schedulebuild
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.yamltree import Document, Plain, Problem, read_yaml, shown
 
@@ -93,8 +93,9 @@ def _check_version(document: Document, version: Plain) -> None:
 def _build(source: RuleSource, version: int) -> Rules:
     accounts = channelbuild.build_accounts(source)
     people = peoplebuild.build_people(source)
-    schedules = schedulebuild.build_schedules(source)
-    roles = schedulebuild.build_roles(source)
+    hours = hoursbuild.build_hours(source)
+    schedules = schedulebuild.build_schedules(source, hours)
+    roles = schedulebuild.build_roles(source, hours)
     severities = ladderbuild.build_severities(source)
     ladders = ladderbuild.build_ladders(source)
     integrations = rulebuild.build_integrations(source)
@@ -108,6 +109,7 @@ def _build(source: RuleSource, version: int) -> Rules:
         ladders=ladders,
         roles=roles,
         schedules=schedules,
+        hours=hours,
         people=people,
         integrations=integrations,
         inhibit=inhibit,
