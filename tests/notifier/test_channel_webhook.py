@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from notifier.channels import Channels, ChannelsConfig, Outcome, Refused, Sent, Unreachable
-from notifier.channels.webhook import ANSWER_BYTES_MAX, WebhookChannel, retry_after_s
+from notifier.channels.http import ANSWER_BYTES_MAX, retry_after_s
+from notifier.channels.webhook import WebhookChannel
 from notifier.message import IncidentView, PageMessage, RungView, page_body
 from tests.fakes.receiver import Answer, Receiver
 from tocsin.policy.model import PageKind
