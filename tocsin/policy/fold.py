@@ -164,6 +164,10 @@ class AlertBook:
         self.deferred.pop(number, None)
         self.quiet.discard(number)
 
+    def next_end(self) -> int | None:
+        """Return when (ms UTC) the next firing alert may expire; it may have been renewed since."""
+        return self._ends[0][0] if self._ends else None
+
     def expired(self, now: int, most: int) -> list[tuple[str, AlertRef]]:
         """Return up to `most` firing alerts that have not been reported in time. Those that are still firing afterwards come again."""
         found: list[tuple[str, AlertRef]] = []
