@@ -27,7 +27,7 @@ from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
 
 VIA: Final = "link"
 
-ACKNOWLEDGE, ASSIGN = "acknowledge", "assign"
+ACKNOWLEDGE_ALL = "acknowledge_all"
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -74,17 +74,23 @@ async def show(call: Call) -> Reply:
 
 
 async def answer(call: Call) -> Reply:
-    """POST: the reader has it."""
+    """POST: the reader has it, or all that the page named. 409 when the state of none of them allows it."""
     link, reader = await _link(call)
     _require_own_form(call)
-    event = await _event(call, reader)
+    numbers, event = await _asked(call, link, reader)
+    refusals = [await _refusal(call, number, event) for number in numbers]
+    return page_response(409 if all(refusals) else 200, await _page(call, link, reader))
+
+
+async def _refusal(call: Call, number: int, event: ev.Event) -> bool:
+    """Let the event happen; return whether the incident's state does not allow it."""
     try:
-        await act(call.desk, link.incident, event)
+        await act(call.desk, number, event)
     except Refused as refused:
         if refused.problem.status != 409:
             raise
-        return page_response(409, await _page(call, link, reader))
-    return page_response(200, await _page(call, link, reader))
+        return True
+    return False
 
 
 async def _link(call: Call) -> tuple[Link, Reader]:
@@ -122,30 +128,35 @@ def _require_own_form(call: Call) -> None:
         raise Refused(403, "the form is another site's")
 
 
-async def _event(call: Call, reader: Reader) -> ev.Event:
+async def _asked(call: Call, link: Link, reader: Reader) -> tuple[tuple[int, ...], ev.Event]:
+    """Return what is to happen to which incidents. Without a form (a program, a button of a channel) all that the page named are taken."""
     form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=20)
-    match form.get("action", [ACKNOWLEDGE]):
+    match form.get("action", [ACKNOWLEDGE_ALL]):
+        case ["acknowledge_all"]:
+            return link.incidents, ev.Acknowledged(reader.key, via=VIA)
         case ["acknowledge"]:
-            return ev.Acknowledged(reader.key, via=VIA)
+            return (link.incident,), ev.Acknowledged(reader.key, via=VIA)
         case ["assign"]:
-            return ev.Assigned(reader.key, to=reader.key, via=VIA)
+            return (link.incident,), ev.Assigned(reader.key, to=reader.key, via=VIA)
         case _:
             raise Refused(422, "This page does not know that button.")
 
 
 async def _page(call: Call, link: Link, reader: Reader) -> str:
-    incident, records = await _load(call, link.incident)
+    incident, others, records = await _load(call, link)
     alerts = await asyncio.to_thread(read_alerts, records)
-    return PAGES.answer(answer_view(incident, alerts, reader, call.now, call.desk.rules))
+    return PAGES.answer(answer_view(incident, others, alerts, reader, call.now, call.desk.rules))
 
 
-async def _load(call: Call, number: int) -> tuple[Incident, dict[str, bytes]]:
+async def _load(call: Call, link: Link) -> tuple[Incident, tuple[Incident, ...], dict[str, bytes]]:
+    """Load the gravest incident of a link, those that were paged with it, and its alerts."""
     async with call.desk.turns.turn():
-        incident = await call.desk.store.load(number)
+        found = await call.desk.store.load_many(link.incidents)
+        incident = found.get(link.incident)
         if incident is None:
             raise Refused(410, "The incident is no longer kept.")
-        (records,) = await call.desk.store.load_alerts([number])
-    return incident, records
+        (records,) = await call.desk.store.load_alerts([link.incident])
+    return incident, tuple(found[number] for number in link.incidents[1:] if number in found), records
 
 
 async def show_incident(call: Call) -> Reply:

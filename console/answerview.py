@@ -60,6 +60,17 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherLine:
+    """An incident that was paged together with this one."""
+
+    id: str
+    severity: int
+    severity_words: str
+    title: str
+    standing: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerView:
     """Everything on the page."""
 
@@ -75,6 +86,8 @@ class AnswerView:
     standing_kind: str
     hint: str
     button: Button | None
+    others: Sequence[OtherLine]
+    all_button: Button | None
     reader: str
     text: str
     runbook: str
@@ -124,8 +137,10 @@ def _turns(character: str) -> bool:
     return "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069" or character in "\u200e\u200f\u061c"
 
 
-def answer_view(incident: Incident, alerts: Sequence[AlertView], reader: Reader, now: int, rules: Rules) -> AnswerView:
-    """Return what the page says to its reader at `now` (ms UTC)."""
+def answer_view(
+    incident: Incident, others: Sequence[Incident], alerts: Sequence[AlertView], reader: Reader, now: int, rules: Rules
+) -> AnswerView:
+    """Return what the page says to its reader at `now` (ms UTC); `others` were paged together with the incident."""
     times = _Times(reader.time_zone, now)
     standing, kind, hint = _standing(incident, reader, rules, times)
     firing = [alert for alert in alerts if alert.status is AlertStatus.FIRING]
@@ -143,6 +158,8 @@ def answer_view(incident: Incident, alerts: Sequence[AlertView], reader: Reader,
         standing_kind=kind,
         hint=hint,
         button=_button(incident, reader, now),
+        others=[_other_line(other, reader, rules, times) for other in others],
+        all_button=_all_button((incident, *others)),
         reader=clean(reader.name),
         text=clean(incident.text),
         runbook=incident.plan.runbook if incident.plan.runbook.startswith(("https://", "http://")) else "",
@@ -219,6 +236,17 @@ def _button(incident: Incident, reader: Reader, now: int) -> Button | None:
     if is_ending:
         return Button("acknowledge", "I have it now")
     return None if incident.assignee == reader.key else Button("assign", "It is mine now")
+
+
+def _all_button(incidents: Sequence[Incident]) -> Button | None:
+    """One button for all that nobody has yet, when there are several."""
+    free = sum(incident.state is State.OPEN for incident in incidents)
+    return Button("acknowledge_all", f"I have all {free}") if free > 1 else None
+
+
+def _other_line(incident: Incident, reader: Reader, rules: Rules, times: _Times) -> OtherLine:
+    standing, _, _ = _standing(incident, reader, rules, times)
+    return OtherLine(incident.id, incident.severity, SEVERITY_WORDS[incident.severity], _cut(clean(incident.title)), standing)
 
 
 def _name(key: str, rules: Rules) -> str:

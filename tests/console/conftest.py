@@ -124,10 +124,11 @@ class Site:
         assert answer.status == 201, answer.text
         return str(answer.json["token"])
 
-    async def link(self, incident: Incident, person: str, *, hours: int = 9) -> str:
-        """Return the path of an answer link."""
+    async def link(self, incident: Incident, person: str, *others: Incident, hours: int = 9) -> str:
+        """Return the path of an answer link, of a page that names `others` as well."""
         key = await self.deps.store.signing_key()
-        token = make_token(key, incidents=[incident.number], person=person, expires_at=self.clock.now_ms() + hours * HOUR)
+        numbers = [incident.number, *(other.number for other in others)]
+        token = make_token(key, incidents=numbers, person=person, expires_at=self.clock.now_ms() + hours * HOUR)
         return f"/a/{token}"
 
     async def fire(self, name: str = "HighErrorRate", *, title: str = "", alerts: int = 1, **labels: str) -> Incident:

@@ -89,6 +89,35 @@ async def test_a_program_may_post_without_any_form(site: Site) -> None:
     assert (await site.load(incident.number)).acknowledged_by == "kim"
 
 
+async def test_a_page_of_several_incidents_takes_all_of_them_at_once(site: Site) -> None:
+    first, second = await site.fire(), await site.fire("DiskFull", title="disk <b>full</b>")
+    link = await site.link(first, "kim", second)
+    seen = Seen((await site.get(link, by=None)).text)
+    assert all(words in seen.text for words in ("Paged together with it", second.id, "disk <b>full</b>", "I have all 2"))
+    answer = await site.post(link, by=None, data={"action": "acknowledge_all"}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status == 200
+    assert "I have all" not in answer.text
+    assert {(await site.load(each.number)).acknowledged_by for each in (first, second)} == {"kim"}
+
+
+async def test_of_several_incidents_the_gravest_can_be_taken_alone(site: Site) -> None:
+    first, second = await site.fire(), await site.fire("DiskFull")
+    link = await site.link(first, "kim", second)
+    assert (await site.post(link, by=None, data={"action": "acknowledge"})).status == 200
+    assert (await site.load(first.number)).state is State.ACKNOWLEDGED
+    assert (await site.load(second.number)).state is State.OPEN
+
+
+async def test_taking_all_passes_over_what_is_already_over(site: Site) -> None:
+    first, second = await site.fire(), await site.fire("DiskFull")
+    await site.happen(first.number, ev.Resolved("lee"))
+    link = await site.link(first, "kim", second)
+    assert (await site.request("POST", link)).status == 200
+    assert (await site.load(second.number)).acknowledged_by == "kim"
+    await site.happen(second.number, ev.Resolved("lee"))
+    assert (await site.request("POST", link)).status == 409
+
+
 async def test_answering_twice_is_the_same_answer(site: Site) -> None:
     incident = await site.fire()
     link = await site.link(incident, "kim")
