@@ -1,17 +1,21 @@
 """The rules in force in this process: read from the store, where one reload publishes them for every process.
 
 A reload reads the file, checks it whole and publishes its text; this process and all others then follow the published version and swap it
-whole. Text that is refused changes nothing.
+whole. Text that is refused changes nothing. The roster (what people have changed about who is on call) is a part of the rules that the
+file does not say: it has its own version in the store and is followed in the same way.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from tocsin.policy.roster import Roster
+from tocsin.policy.rosterchange import entries
 from tocsin.policy.rules import Rules
 from tocsin.runtime.clock import Clock
 from tocsin.runtime.metrics import Metrics
@@ -93,12 +97,41 @@ class RulesInForce:
         await self.follow()
 
     async def follow(self) -> None:
-        """Load the published rules unless they are in force here already. Text that this process cannot use is refused and logged."""
-        published = await self._store.published_rules()
-        if published is None or (self._rules is not None and self._rules.version == published.version):
+        """Load the published rules and the roster unless they are in force here already; the text is read only when it is another one.
+
+        Text that this process cannot use is refused and logged; then the old rules stay, with the present roster.
+        """
+        rules_version, roster_version = await self._store.versions_in_force()
+        if rules_version is None:
             return
+        before = self._rules
+        rules = before
+        if before is None or before.version != rules_version:
+            rules = await self._load_published() or before
+        if rules is None:
+            return
+        if before is None or before.roster.version != roster_version:
+            rules = replace(rules, roster=await self._load_roster(roster_version))
+        elif rules is not before:
+            rules = replace(rules, roster=before.roster)
+        if rules is before:
+            return
+        self._rules = rules
+        if before is None or rules.version != before.version:
+            self._metrics.config_last_reload_successful.set(1)
+            self._metrics.config_rules_version.set(rules.version)
+            self._log.info("rules_swapped", version=rules.version, services=len(rules.services), people=len(rules.people))
+        if before is None or rules.roster.version != before.roster.version:
+            self._log.info("roster_swapped", version=rules.roster.version, entries=entries(rules.roster))
+        self.on_swap(rules)
+
+    async def _load_published(self) -> Rules | None:
+        """Return the published rules, None when this process cannot use them and has others. Raises RulesInvalid when it has none."""
+        published = await self._store.published_rules()
+        if published is None:
+            return None
         try:
-            rules = load_rules(
+            return load_rules(
                 published.text,
                 file_name=published.file_name,
                 environment=self._environment,
@@ -110,12 +143,16 @@ class RulesInForce:
             self._log.error("rules_refused", version=published.version, problem=str(error))
             if self._rules is None:
                 raise
-            return
-        self._rules = rules
-        self._metrics.config_last_reload_successful.set(1)
-        self._metrics.config_rules_version.set(rules.version)
-        self._log.info("rules_swapped", version=rules.version, services=len(rules.services), people=len(rules.people))
-        self.on_swap(rules)
+            return None
+
+    async def _load_roster(self, version: int) -> Roster:
+        """Return the present roster. One that this process cannot read must not keep it from paging by the rotations and what it knew."""
+        try:
+            return await self._store.roster.load()
+        except ValueError as error:
+            known = Roster() if self._rules is None else self._rules.roster
+            self._log.error("roster_unusable", version=version, problem=type(error).__name__, consequence="the last known one counts")
+            return replace(known, version=version)
 
 
 def _read_file(name: str) -> str:

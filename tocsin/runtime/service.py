@@ -26,7 +26,7 @@ from tocsin.runtime.log import configure_logging, get_logger
 from tocsin.runtime.metrics import Metrics
 from tocsin.runtime.rulesfile import RulesInvalid
 from tocsin.runtime.settings import Settings, SettingsInvalid
-from tocsin.store.bell import Bell, Message, RulesPublished
+from tocsin.store.bell import Bell, Message, RosterChanged, RulesPublished
 from tocsin.store.connection import connect
 from tocsin.store.durability import check_durability, heal_truncated_log
 from tocsin.store.store import Fenced, LayoutMismatch, Store
@@ -199,7 +199,7 @@ async def _run(role: Role, deps: Deps, clock: SystemClock, running: _Running) ->
     rules_published = asyncio.Event()
 
     def on_message(message: Message) -> None:
-        if isinstance(message, RulesPublished):
+        if isinstance(message, RulesPublished | RosterChanged):
             rules_published.set()
         role.on_change(message)
 

@@ -39,11 +39,18 @@ class RulesPublished:
 
 
 @dataclass(frozen=True, slots=True)
+class RosterChanged:
+    """Somebody has changed who is on call."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class IntakeRung:
     """Ingest has appended."""
 
 
-Message = Changed | RulesPublished | IntakeRung
+Message = Changed | RulesPublished | RosterChanged | IntakeRung
 
 
 class Bell:
@@ -89,4 +96,6 @@ def read_message(channel: bytes, data: bytes) -> Message:
     found = orjson.loads(data)
     if "rules" in found:
         return RulesPublished(found["rules"])
+    if "roster" in found:
+        return RosterChanged(found["roster"])
     return Changed(found["shard"], found["origin"], dict(found["incidents"]))

@@ -26,8 +26,20 @@ LAYOUT = "tocsin:layout"
 DEAD_LETTERS = "tocsin:dead-letters"
 """Stream: what could not be read, raw, with the reason."""
 
+ROSTER = "tocsin:{roster}"
+"""Hash: `version`, `document` (what people have changed about who is on call), `tip` (hash of its history)."""
+
+ROSTER_HISTORY = "tocsin:{roster}:history"
+"""Stream: one entry for each change of the roster, chained by hash; in the slot of the roster, because one script writes both."""
+
+NOTICES = "tocsin:notices"
+"""Sorted set: name of a hand-over or gap notice that was made -> ms UTC at which it may be forgotten."""
+
+FEEDS = "tocsin:feeds"
+"""Hash: subject of a calendar feed -> the generation of addresses that is valid."""
+
 CHANGES = "tocsin:changes"
-"""Channel: one JSON message for each commit and each new version of the rules. A lost message costs a second, never a page."""
+"""Channel: one JSON message for each commit and each new version of rules or roster. A lost message costs a second, never a page."""
 
 INTAKE_BELL = "tocsin:intake"
 """Channel: rung when ingest has appended."""

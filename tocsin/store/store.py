@@ -20,6 +20,7 @@ from tocsin.policy.model import Incident
 from tocsin.policy.rules import shard_of_number
 from tocsin.store import codec, keys
 from tocsin.store.commit import Commit, Holder, commit_arguments
+from tocsin.store.roster import RosterBook
 from tocsin.store.wire import Answer, Argument, Call, Command, Script, StoreAway, StoreFull, Wire
 
 __all__ = ["Store", "StoreAway", "StoreFull"]
@@ -124,6 +125,7 @@ class Store:
         self._take_over, self._publish, self._append = map(Script, ("take_over", "publish_rules", "append"))
         self._ring = Script("ring")
         self._reader = codec.IncidentReader()
+        self.roster = RosterBook(self._wire)
         self.shards = shards
         self.origin = origin
         self.at = tuple(keys.ShardKeys(shard) for shard in range(shards))
@@ -366,6 +368,11 @@ class Store:
         """Return the rules in force, None when none were published yet."""
         version, text, name = await self._wire.call("HMGET", keys.RULES, "version", "text", "file_name")
         return None if text is None else PublishedRules(int(version), text.decode(), name.decode())
+
+    async def versions_in_force(self) -> tuple[int | None, int]:
+        """Return the version of the rules, None when none were published yet, and that of the roster."""
+        rules, roster = await self._wire.call_many([("HGET", keys.RULES, "version"), ("HGET", keys.ROSTER, "version")])
+        return None if rules is None else int(rules), int(roster or 0)
 
     async def beat(self, role: str, now: int) -> None:
         """Say that a role works."""
