@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,23 @@ class Delivery:
 
     limit: Limit | None = None
     receipt_within_ms: int = 0
+
+
+UNLIMITED: Final = Delivery()
+
+DEFAULT_DELIVERY: Final[Mapping[str, Delivery]] = {
+    # 20 a minute; beyond it the robot is blocked for ten minutes (open.dingtalk.com, custom robots; 130101 "exceed 20 times per minute").
+    "dingtalk": Delivery(Limit(18, 60_000)),
+    # 20 a minute (developer.work.weixin.qq.com/document/path/91770).
+    "wecom": Delivery(Limit(18, 60_000)),
+    # 100 a minute and 5 a second (open.feishu.cn, custom bots): 5 in 4 s is 75 a minute and keeps both.
+    "feishu": Delivery(Limit(5, 4_000)),
+    # Through Twilio, whose receipts come within seconds; a gateway gives none, and its account says so.
+    "sms": Delivery(receipt_within_ms=120_000),
+    "tel": Delivery(receipt_within_ms=90_000),  # 30 s of ringing, the script twice, and a margin
+}
+"""What a channel's account takes when the rules do not say: below the provider's own limit, since what we hold we can still bundle. For the
+robots an account is one robot, that is one address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +114,10 @@ class Accounts:
     delivery: Mapping[str, Delivery] = field(default_factory=dict)
 
     def delivery_of(self, channel: str) -> Delivery:
-        """Return how a channel's account is used."""
-        return self.delivery.get(channel, _UNLIMITED)
+        """Return how a channel's account is used: as the rules say, else as is usual for the channel."""
+        return self.delivery.get(channel) or default_delivery(channel)
 
 
-_UNLIMITED = Delivery()
+def default_delivery(channel: str) -> Delivery:
+    """Return how a channel's account is used when the rules do not say."""
+    return DEFAULT_DELIVERY.get(channel, UNLIMITED)

@@ -21,6 +21,7 @@ from tocsin.policy.accounts import (
     SlackAccount,
     TelegramAccount,
     TwilioAccount,
+    default_delivery,
 )
 from tocsin.policy.durations import DurationError, parse_duration_ms
 from tocsin.runtime.contactaddress import sender_fault, smtp_fault, web_fault
@@ -36,7 +37,7 @@ class ChannelShape(Shape):
     """What every channel may say."""
 
     limit: str | None = None
-    receipt_within: Duration = "0s"
+    receipt_within: Duration | None = None
 
 
 class MailShape(ChannelShape):
@@ -106,13 +107,16 @@ class _Section:
         self.source = source
         self.delivery: dict[str, Delivery] = {}
 
-    def read(self, shape: type[S], name: str, value: Plain) -> S | None:
-        """Read one channel's entry, and what it says about limit and receipts."""
+    def read(self, shape: type[S], name: str, value: Plain, usual: Delivery | None = None) -> S | None:
+        """Read one channel's entry, its limit and receipts too; what it leaves out of these is as `usual` (None: usual for the channel)."""
         path: Path = ("channels", name)
         found = read_shape(shape, {} if value is None else value, self.source.document, path)
         if found is not None:
-            limit = self._limit(found.limit, (*path, "limit"))
-            within_ms = self.source.duration_ms(found.receipt_within, (*path, "receipt_within"))
+            usual = usual or default_delivery(name)
+            limit = usual.limit if found.limit is None else self._limit(found.limit, (*path, "limit"))
+            within_ms = usual.receipt_within_ms
+            if found.receipt_within is not None:
+                within_ms = self.source.duration_ms(found.receipt_within, (*path, "receipt_within"))
             self.delivery[name] = Delivery(limit, within_ms)
         return found
 
