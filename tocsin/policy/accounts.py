@@ -78,7 +78,7 @@ class TelegramAccount:
 
 @dataclass(frozen=True, slots=True)
 class TwilioAccount:
-    """A Twilio account and the number that it sends or calls from."""
+    """A Twilio account and what it sends or calls from: a number, for text messages also a name or a messaging service (`MG...`)."""
 
     account_sid: str
     auth_token: str = field(repr=False)
@@ -90,8 +90,9 @@ class TwilioAccount:
 class GatewayAccount:
     """Any other provider of text messages or calls: one HTTP request, written as a template in the rules.
 
-    `{to}`, `{text}`, `{from}`, `{page}` in `url` and `body` are replaced, encoded for where they stand. `ok` must occur in the answer's
-    body for it to count as taken; empty: the status decides.
+    `{to}`, `{text}`, `{from}`, `{page}` in `url` and `body` are replaced, encoded for where they stand (tocsin/runtime/gatewaytemplate.py).
+    `ok` must occur in the answer's body for it to count as taken; empty: the status decides. `prefix` stands before every text (the
+    registered signature that Chinese gateways want); `charset` is that of url, body and answer.
     """
 
     url: str = field(repr=False)
@@ -100,6 +101,8 @@ class GatewayAccount:
     body: str = field(default="", repr=False)
     sender: str = ""
     ok: str = ""
+    prefix: str = ""
+    charset: str = "utf-8"
 
 
 @dataclass(frozen=True, slots=True)

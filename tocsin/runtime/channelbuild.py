@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, TypeVar
 from pydantic import Field
 
 from tocsin.policy.accounts import (
+    UNLIMITED,
     Accounts,
     Delivery,
     GatewayAccount,
@@ -24,12 +25,14 @@ from tocsin.policy.accounts import (
     default_delivery,
 )
 from tocsin.policy.durations import DurationError, parse_duration_ms
-from tocsin.runtime.contactaddress import sender_fault, smtp_fault, web_fault
+from tocsin.runtime import gatewaytemplate
+from tocsin.runtime.contactaddress import phone_sender_fault, sender_fault, smtp_fault, web_fault
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.ruleschema import Duration, Shape, read_shape
 from tocsin.runtime.yamltree import Path, Plain, shown
 
 _LIMIT = re.compile(r"([0-9]{1,6})/(.+)")
+_TWILIO_SID: Final = re.compile(r"AC[0-9a-fA-F]{32}")
 LIMIT_EXPECTED: Final = "expected so many in a time, as in 10/1s or 20/1m"
 
 
@@ -85,6 +88,8 @@ class GatewayShape(ChannelShape):
     body_file: str | None = None
     sender: Annotated[str, Field(alias="from")] = ""
     ok: str = ""
+    prefix: str = ""
+    charset: str = "utf-8"
 
 
 class ProviderShape(Shape):
@@ -226,23 +231,41 @@ def _telegram(section: _Section, value: Plain) -> TelegramAccount | None:
 
 
 def _phone(section: _Section, name: str, value: Plain) -> TwilioAccount | GatewayAccount | None:
-    path: Path = ("channels", name)
     provider = value.get("provider") if isinstance(value, dict) else None
     if provider == "twilio":
-        twilio = section.read(TwilioShape, name, value)
-        if twilio is None:
-            return None
-        section.check_web(twilio.api_url, (*path, "api_url"))
-        return TwilioAccount(twilio.account_sid, section.secret(twilio, name, "auth_token"), twilio.sender, twilio.api_url)
+        return _twilio(section, name, value)
     if provider == "http":
-        gateway = section.read(GatewayShape, name, value)
-        if gateway is None:
-            return None
-        url = section.secret(gateway, name, "url")
-        if url:
-            section.check_web(url, (*path, "url" if gateway.url is not None else "url_file"))
-        body = section.secret(gateway, name, "body", required=False)
-        return GatewayAccount(url, gateway.method, gateway.headers, body, gateway.sender, gateway.ok)
+        return _gateway(section, name, value)
     only = {"provider": provider} if isinstance(value, dict) and "provider" in value else {} if isinstance(value, dict) else value
-    read_shape(ProviderShape, only, section.source.document, path)
+    read_shape(ProviderShape, only, section.source.document, ("channels", name))
     return None
+
+
+def _twilio(section: _Section, name: str, value: Plain) -> TwilioAccount | None:
+    shape = section.read(TwilioShape, name, value)
+    if shape is None:
+        return None
+    path: Path = ("channels", name)
+    section.check_web(shape.api_url, (*path, "api_url"))
+    if _TWILIO_SID.fullmatch(shape.account_sid) is None:
+        section.source.document.add((*path, "account_sid"), "is no account of Twilio, expected AC and 32 digits or letters a to f")
+    fault = phone_sender_fault(shape.sender, name)
+    if fault is not None:
+        section.source.document.add((*path, "from"), fault)
+    return TwilioAccount(shape.account_sid, section.secret(shape, name, "auth_token"), shape.sender, shape.api_url)
+
+
+def _gateway(section: _Section, name: str, value: Plain) -> GatewayAccount | None:
+    shape = section.read(GatewayShape, name, value, UNLIMITED)  # a gateway gives no receipts
+    if shape is None:
+        return None
+    path: Path = ("channels", name)
+    url = section.secret(shape, name, "url")
+    keys = {"url": "url" if shape.url is not None else "url_file", "body": "body" if shape.body is not None else "body_file"}
+    if url:
+        section.check_web(url, (*path, keys["url"]))
+    body = section.secret(shape, name, "body", required=False)
+    account = GatewayAccount(url, shape.method, shape.headers, body, shape.sender, shape.ok, shape.prefix, shape.charset)
+    for field, fault in gatewaytemplate.faults(account):
+        section.source.document.add((*path, keys.get(field, field)), fault)
+    return account

@@ -52,6 +52,7 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30}):")
 _SLACK = re.compile(r"[UWCGD][A-Z0-9]{2,30}")
 _TELEGRAM = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
+_SENDER_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 _&+-]{1,11}|MG[0-9a-fA-F]{32}")
 _MAIL = re.compile(r"[!-?A-~]{1,64}@[^\s@\"<>(),;:\\/?#\[\]]+", re.ASCII)
 
 
@@ -130,6 +131,14 @@ def sender_fault(sender: str) -> str | None:
     _, address = parseaddr(sender)
     good = sender.isprintable() and _is_mail(address) and address.isascii()
     return None if good else "this is not a mail address, expected one such as tocsin@example.com"
+
+
+def phone_sender_fault(sender: str, scheme: str) -> str | None:
+    """Say why Twilio cannot send from this, None when it can: a number; for text messages also a name or a messaging service."""
+    if _PHONE.fullmatch(sender) or (scheme == "sms" and _SENDER_NAME.fullmatch(sender)):
+        return None
+    also = ", a name of at most 11 letters and digits, or a messaging service (MG...)" if scheme == "sms" else ""
+    return f"this is no international phone number, expected one as +821012345678{also}"
 
 
 def _is_mail(address: str) -> bool:
