@@ -14,10 +14,12 @@ from notifier.message import PageMessage
 class Sent:
     """Definite: the provider took it. `receipt` is the provider's own name for it, when it gave one.
 
-    The channel is given it again (`PageMessage.thread`, `.edits`) when a later page belongs to the same message or changes it.
+    The channel is given it again (`PageMessage.thread`, `.edits`) when a later page belongs to the same message or changes it. `confirms`:
+    whether the provider will also say that it arrived; False where it cannot, so that nobody waits for that.
     """
 
     receipt: str | None
+    confirms: bool = True
 
 
 @dataclass(frozen=True, slots=True)
