@@ -6,13 +6,14 @@ answered (a signature, an address that only one person has, a signed token) and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from itsdangerous import BadData, Signer
 
-from tocsin.policy.events import Acknowledged, Event, Resolved
+from tocsin.policy.events import Acknowledged, Event, PageDelivered, PageUndelivered, PassedOn, Resolved
 from tocsin.policy.incident import Decision
 from tocsin.policy.model import State
 from tocsin.policy.rules import EMERGENCY_PERSON, Person
@@ -24,6 +25,8 @@ CALLBACKS = "/callbacks"
 """Where providers send what people answered and what became of a message, on the notifier's listener."""
 
 _SALT = b"tocsin.callback"
+
+_PAGE_ID = re.compile(r"INC-([0-9]{1,15})\.[0-9]+\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,13 @@ class Answers:
         """A person says that these incidents are over. Raises StoreAway."""
         return tuple([await self._act(number, Resolved(person, via=via)) for number in numbers])
 
+    async def pass_on(self, numbers: Sequence[int], person: str, via: str) -> tuple[Answered, ...]:
+        """A person cannot: the next rung of each of these incidents is paged now. Raises StoreAway.
+
+        `already` when another has it, or there is nobody to pass it on to.
+        """
+        return tuple([await self._act(number, PassedOn(person, via=via)) for number in numbers])
+
     async def _act(self, number: int, event: Event) -> Answered:
         name = f"INC-{number}"
         match await acting.act(self._deps, number, event):
@@ -95,6 +105,30 @@ class Answers:
             return ""
         person = self.person(key)
         return "emergency contact" if key == EMERGENCY_PERSON else key if person is None else person.name
+
+    # --- receipts ------------------------------------------------------------------------------------------------------------------
+
+    async def arrived(self, page_id: str, receipt: str = "") -> None:
+        """The provider says that a page arrived; late and repeated words change nothing. Raises StoreAway: let it say so again."""
+        await self._came(page_id, PageDelivered(page_id, receipt))
+
+    async def failed(self, page_id: str, why: str) -> None:
+        """The provider took a page and says now that it did not arrive: the next contact at once. Raises StoreAway."""
+        await self._came(page_id, PageUndelivered(page_id, why))
+
+    async def _came(self, page_id: str, event: PageDelivered | PageUndelivered) -> None:
+        found = _PAGE_ID.match(page_id)
+        if found is None:
+            self._deps.log.warning("receipt_of_no_page", page=page_id[:64])
+            return
+        match await acting.act(self._deps, int(found[1]), event):
+            case acting.Contended():
+                # A receipt that is not recorded counts as missing: somebody is paged once too often, not once too little.
+                self._deps.log.error("receipt_not_recorded", page=page_id)
+            case acting.Missing():
+                self._deps.log.warning("receipt_of_no_page", page=page_id[:64])
+            case _:
+                pass
 
     # --- callbacks -----------------------------------------------------------------------------------------------------------------
 

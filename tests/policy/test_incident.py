@@ -59,14 +59,15 @@ PERSONAL: dict[type[ev.Event], ev.Event] = {
     ev.Reopened: ev.Reopened("kim"),
     ev.Snoozed: ev.Snoozed("kim", HOUR),
     ev.Assigned: ev.Assigned("kim", "lee"),
+    ev.PassedOn: ev.PassedOn("kim"),
     ev.Noted: ev.Noted("kim", "looking"),
     ev.SeveritySet: ev.SeveritySet("kim", 3),
 }
 REFUSED = {
     State.OPEN: set[type[ev.Event]](),
     State.ACKNOWLEDGED: set[type[ev.Event]](),
-    State.RESOLVED: {ev.Acknowledged, ev.Snoozed, ev.Assigned, ev.SeveritySet},
-    State.CLOSED: {ev.Acknowledged, ev.Resolved, ev.Reopened, ev.Snoozed, ev.Assigned, ev.SeveritySet},
+    State.RESOLVED: {ev.Acknowledged, ev.Snoozed, ev.Assigned, ev.PassedOn, ev.SeveritySet},
+    State.CLOSED: {ev.Acknowledged, ev.Resolved, ev.Reopened, ev.Snoozed, ev.Assigned, ev.PassedOn, ev.SeveritySet},
 }
 
 
@@ -85,6 +86,9 @@ LATE_NEWS = (
     ev.PageSent("INC-1.0.kim.0"),
     ev.PageRefused("INC-1.0.kim.0", "gone"),
     ev.PageUnreachable("INC-1.0.kim.0", "503", ambiguous=True),
+    ev.PageHeld("INC-1.0.kim.0", "limit", NIGHT),
+    ev.PageDelivered("INC-1.0.kim.0"),
+    ev.PageUndelivered("INC-1.0.kim.0", "handset off"),
 )
 
 
@@ -683,7 +687,32 @@ def everything_that_happens() -> set[Reason]:
     also.opens(1)
     also.happens(ev.PageRefused(also.pending("kim")[0].id, "gone"))
     test = open_incident(ev.TestRequested(1, "test:1", "web", "a test", "park", 1, "park"), NIGHT, rules)
-    return seen | set(nobody.reasons) | set(heard.reasons) | set(refused.reasons) | set(also.reasons) | {test.reason}
+    nights = (nobody, heard, refused, also, what_receipts_do())
+    return seen.union({test.reason}, *(night.reasons for night in nights))
+
+
+def what_receipts_do() -> Story:
+    """Return a drill in which pages are held, arrive, get lost, are never heard of and are passed on, and which nobody ends."""
+    rules = make_rules(contacts={"kim": (0, 0), "lee": (0, 5 * MINUTE)})
+    story = Story(rules)
+    story.keeps(open_incident(ev.DrillRequested(1, "drill:1", "web", "fire", 1, "lee"), NIGHT, rules))
+    first, second = story.pending("kim")
+    story.happens(ev.PageHeld(first.id, "limit", NIGHT + SECOND))
+    for page in (first, second):
+        story.happens(ev.PageSent(page.id, receipt_within_ms=MINUTE))
+    story.happens(ev.PageUndelivered(first.id, "handset off"))
+    story.happens(ev.PageDelivered(second.id))
+    story.happens(ev.PassedOn("kim"))
+    page = story.pending("lee")[0]
+    story.happens(ev.PageSent(page.id, receipt_within_ms=MINUTE))
+    story.down.add("choi")
+    story.after(30 * MINUTE)
+    story.happens(ev.Acknowledged("choi"))
+    story.after(24 * HOUR)
+    told = ev.PersonTold(1, "notice:1", "web", "your duty", ("kim",), PageKind.HANDOVER, "Your duty begins", "tocsin")
+    other = Story(rules)
+    story.decisions.insert(0, other.keeps(open_incident(told, NIGHT, rules)))
+    return story
 
 
 def test_every_reason_is_reached() -> None:

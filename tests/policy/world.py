@@ -275,7 +275,7 @@ def must_hold(decision: Decision) -> None:
             assert after.due_at is not None, "an acknowledgement must end"
         case State.RESOLVED:
             assert after.due_at is not None
-            assert all(p.kind is PageKind.RESOLVED for p in pending)
+            assert all(p.kind in (PageKind.RESOLVED, PageKind.UPDATE) for p in pending)
         case State.CLOSED:
             assert after.due_at is None
             assert not pending
@@ -291,13 +291,15 @@ def _pages_must_hold(decision: Decision) -> None:
     before, after = decision.before, decision.incident
     old = {p.id for p in before.pages} if before else set()
     new = [p for p in after.pages if p.id not in old]
-    forced = decision.reason is Reason.PERSON_UNREACHED or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
+    forced = (
+        decision.reason in (Reason.PERSON_UNREACHED, Reason.PASSED_ON) or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
+    )
     for page in new:
         assert page.due_at >= after.changed_at, "a page is never due before it was decided"
         assert page.rung_due_at <= after.changed_at, "no rung is early"
         if page.rung is not None and not forced:
             assert after.triggered_at + after.rungs[page.rung].after_ms <= after.changed_at, "no rung is early"
-    assert len({(p.person, p.contact) for p in new}) == len(new), "one page per person and contact in one step"
+    assert len({(p.person, p.contact, p.step) for p in new}) == len(new), "one page per person and contact in one step"
     assert len(after.pages) <= PAGES_KEPT_MAX + PENDING_MAX, "what an incident keeps of its pages is bounded"
 
 

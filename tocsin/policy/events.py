@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tocsin.policy.model import PageKind
+
 MONITORING = "monitoring"
 TIMER = "timer"
 NOTIFIER = "notifier"
@@ -40,10 +42,11 @@ class TimerDue:
 
 @dataclass(frozen=True, slots=True)
 class PageSent:
-    """A provider took a page."""
+    """A provider took a page. With `receipt_within_ms` it says within that time whether the page arrived (0: it will not say)."""
 
     page_id: str
     receipt: str = ""
+    receipt_within_ms: int = 0
     actor: str = NOTIFIER
 
 
@@ -68,6 +71,34 @@ class PageUnreachable:
     ambiguous: bool
     retry_after_ms: int = 0
     attempt: int = 0
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class PageHeld:
+    """A limit lets no page pass before `until` (ms UTC). Neither an attempt nor a failure; `why` is kept."""
+
+    page_id: str
+    why: str
+    until: int
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class PageDelivered:
+    """The provider says that a page arrived. It may say so late, twice, or before its own answer is recorded."""
+
+    page_id: str
+    receipt: str = ""
+    actor: str = NOTIFIER
+
+
+@dataclass(frozen=True, slots=True)
+class PageUndelivered:
+    """The provider took a page and says now that it did not arrive."""
+
+    page_id: str
+    why: str
     actor: str = NOTIFIER
 
 
@@ -118,6 +149,14 @@ class Assigned:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOn:
+    """A person wants the next rung to be paged now: "I cannot, ask the next"."""
+
+    actor: str
+    via: str = "api"
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """A person wrote a note; `public` ones may be shown to the requester."""
 
@@ -143,11 +182,15 @@ Event = (
     | PageSent
     | PageRefused
     | PageUnreachable
+    | PageHeld
+    | PageDelivered
+    | PageUndelivered
     | Acknowledged
     | Resolved
     | Reopened
     | Snoozed
     | Assigned
+    | PassedOn
     | Noted
     | SeveritySet
 )
@@ -193,4 +236,33 @@ class TestRequested:
     actor: str
 
 
-Opening = OpenedByAlerts | OpenedByPerson | TestRequested
+@dataclass(frozen=True, slots=True)
+class PersonTold:
+    """People are told something that is not about alerts: an incident of severity 4 that goes to one contact of each and ends by itself.
+
+    `kind` is HANDOVER or NOTICE; `said` is what they are told. A contact that fails is followed by the person's next.
+    """
+
+    number: int
+    group_key: str
+    service: str
+    title: str
+    people: tuple[str, ...]
+    kind: PageKind
+    said: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRequested:
+    """Somebody wants to see the ladder at work: a marked incident that pages like a real one and ends by itself after the last rung."""
+
+    number: int
+    group_key: str
+    service: str
+    title: str
+    severity: int
+    actor: str
+
+
+Opening = OpenedByAlerts | OpenedByPerson | TestRequested | PersonTold | DrillRequested

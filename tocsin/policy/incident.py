@@ -1,8 +1,8 @@
 """The one place where an incident changes: `open_incident` makes it, `decide` changes it.
 
-Two rules hold this file together. Everything that changes an incident is here, for every writer: the correlator (alerts), the notifier
-(timers, what came of pages) and the console (people). And nothing here reads a clock or the outside: `now` and `rules` are arguments, what
-follows (timer, pages, history) is read off the incident that comes out.
+Two rules hold this file together. Everything that changes an incident is decided here, for every writer: the correlator (alerts), the
+notifier (timers; what came of pages, in `delivery.py`) and the console (people). And nothing here reads a clock or the outside: `now` and
+`rules` are arguments, what follows (timer, pages, history) is read off the incident that comes out.
 
 Read `TRANSITIONS` first: state and event give the function that decides. A pair that a person may try and the state does not allow is
 REFUSED; one that can only be late news is IGNORED. Every decision has a named reason and the inputs that mattered.
@@ -10,19 +10,17 @@ REFUSED; one that can only be late news is IGNORED. Every decision has a named r
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
+from tocsin.policy import delivery, ladder
 from tocsin.policy import events as ev
-from tocsin.policy import ladder
-from tocsin.policy.ladder import AMBIGUOUS_MAX, Due
-from tocsin.policy.model import LOW, Incident, Page, PageKind, PageStatus, State, evolve
-from tocsin.policy.rules import EMERGENCY_PERSON, Rules
+from tocsin.policy.decision import Decision, Handler, OutboxChanges, Reason, Result, decided, outbox_changes
+from tocsin.policy.ladder import Due
+from tocsin.policy.model import LOW, Incident, PageKind, State, evolve
+from tocsin.policy.rules import Rules
 
-NOT_PURSUED = (PageKind.RESOLVED, PageKind.TEST)
-"""Kinds that are given up after a few failures, without another contact."""
+__all__ = ["TRANSITIONS", "Decision", "OutboxChanges", "Reason", "decide", "open_incident", "outbox_changes"]
 
 TEST_LASTS_MS = 5 * 60_000
 """How long a test's page is tried, before it counts as clear and resolves as its service does."""
@@ -30,82 +28,17 @@ TEST_LASTS_MS = 5 * 60_000
 TEST_SOURCE = "test"
 """`source` of an incident that only tests a contact."""
 
+DRILL_SOURCE = "drill"
+"""`source` of an incident that only shows the ladder at work."""
 
-class Reason(enum.StrEnum):
-    """Why an incident changed, or did not."""
+DRILL_TITLE = "DRILL: "
+"""How the title of a drill begins, so that nobody takes it for the real thing."""
 
-    OPENED = "opened"
-    OPENED_BY_PERSON = "opened_by_person"
-    TEST_REQUESTED = "test_requested"
-    ALERTS_JOINED = "alerts_joined"
-    ALERTS_CLEARED = "alerts_cleared"
-    ALL_CLEAR = "all_clear"
-    FIRED_AGAIN = "fired_again"
-    REOPENED_BY_ALERTS = "reopened_by_alerts"
-    SEVERITY_RAISED = "severity_raised"
-    SEVERITY_LOWERED = "severity_lowered"
-    RUNG_DUE = "rung_due"
-    RUNG_SKIPPED = "rung_skipped"
-    NOBODY_TO_PAGE = "nobody_to_page"
-    LAST_RUNG_REPEATED = "last_rung_repeated"
-    REMINDED = "reminded"
-    ACKNOWLEDGEMENT_ENDED = "acknowledgement_ended"
-    SNOOZE_ENDED = "snooze_ended"
-    RESOLVED_BY_ALERTS = "resolved_by_alerts"
-    CLOSED = "closed"
-    PAGE_SENT = "page_sent"
-    PAGE_REFUSED = "page_refused"
-    PAGE_RETRIED = "page_retried"
-    PAGE_GIVEN_UP = "page_given_up"
-    PERSON_UNREACHED = "person_unreached"
-    ACKNOWLEDGED = "acknowledged"
-    ACKNOWLEDGEMENT_EXTENDED = "acknowledgement_extended"
-    RESOLVED_BY_PERSON = "resolved_by_person"
-    REOPENED_BY_PERSON = "reopened_by_person"
-    SNOOZED = "snoozed"
-    ASSIGNED = "assigned"
-    NOTED = "noted"
-    ALREADY_SO = "already_so"
-    IGNORED = "ignored"
-    REFUSED = "refused"
+DRILL_AFTER_LAST_RUNG_MS = 10 * 60_000
+"""How long after its last rung a drill ends by itself."""
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What an event makes of an incident. `incident` is `before` itself when nothing changes.
-
-    The timer is `incident.due_at`; the pages to hand over or to withdraw are the difference between `before` and `incident`
-    (`outbox_changes`).
-    """
-
-    before: Incident | None
-    incident: Incident
-    reason: Reason
-    actor: str
-    event: str
-    inputs: Mapping[str, object]
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return self.incident is not self.before
-
-    @property
-    def refused(self) -> bool:
-        """Whether the state does not allow what a person asked for."""
-        return self.reason is Reason.REFUSED
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxChanges:
-    """Pages to put before the notifier (id -> when the next attempt may begin) and pages to withdraw."""
-
-    due: Mapping[str, int]
-    withdrawn: tuple[str, ...]
-
-
-Result = tuple[Incident, Reason, Mapping[str, object]]
-Handler = Callable[[Incident, ev.Event, int, Rules], Result]
+NOTICE_LASTS_MS = 3_600_000
+"""How long a notice is tried, before it ends by itself."""
 
 
 def decide(incident: Incident, event: ev.Event, now: int, rules: Rules) -> Decision:
@@ -116,7 +49,9 @@ def decide(incident: Incident, event: ev.Event, now: int, rules: Rules) -> Decis
     now = max(now, incident.changed_at)
     handler = TRANSITIONS[incident.state, type(event)]
     after, reason, inputs = handler(incident, event, now, rules)
-    return _decision(incident, after, reason, inputs, event, now)
+    if after is not incident and after.state is not State.CLOSED and _in_whose_hands(after) != _in_whose_hands(incident):
+        after = delivery.update_edited(after, now, rules)
+    return decided(incident, after, reason, inputs, event, now)
 
 
 def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
@@ -152,46 +87,44 @@ def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
             fresh = evolve(fresh, severity_pinned=True, source=TEST_SOURCE, clear_since=now + TEST_LASTS_MS)
             fresh = ladder.page(fresh, [person], now, rules, kind=PageKind.TEST)
             fresh = evolve(fresh, pages=tuple(replace(p, due_at=now) for p in fresh.pages if p.contact == contact))
-            return _decision(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now)
+            return decided(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now)
+        case ev.PersonTold():
+            fresh, told = _notice(fresh, event, now, rules)
+            return decided(None, fresh, Reason.PERSON_TOLD, inputs | told, event, now)
+        case ev.DrillRequested(severity=severity):
+            reason = Reason.DRILL_REQUESTED
+            fresh = _drill(fresh, severity, now)
         case _:
             assert_never(event)
     climbed = ladder.climb(fresh, now, rules)
-    return _decision(None, climbed.incident, reason, {"severity": fresh.severity} | inputs | _climb_inputs(climbed), event, now)
+    return decided(None, climbed.incident, reason, {"severity": fresh.severity} | inputs | climbed.inputs(), event, now)
 
 
-def outbox_changes(before: Incident | None, after: Incident) -> OutboxChanges:
-    """Return which pages of an incident become due, at a new time or at all, and which are withdrawn or settled."""
-    if before is not None and before.pages is after.pages:
-        return OutboxChanges({}, ())
-    old = {p.id: p.due_at for p in before.pages if p.status is PageStatus.PENDING} if before is not None else {}
-    new = {p.id: p.due_at for p in after.pages if p.status is PageStatus.PENDING}
-    due = {page_id: at for page_id, at in new.items() if old.get(page_id) != at}
-    return OutboxChanges(due, tuple(page_id for page_id in old if page_id not in new))
+def _notice(fresh: Incident, event: ev.PersonTold, now: int, rules: Rules) -> tuple[Incident, dict[str, object]]:
+    """Page one contact of each person; the others wait until it fails (`ladder.fall_back`), which is their only turn."""
+    assert event.kind in delivery.NOTICES, f"a person is not told by a page of kind {event.kind}"
+    told = tuple(dict.fromkeys(person for person in event.people if ladder.can_be_paged(person, rules)))
+    after = evolve(fresh, severity_pinned=True, source=event.kind.value, text=event.said, ends_at=now + NOTICE_LASTS_MS)
+    after = ladder.page(after, told, now, rules, kind=event.kind)
+    after = evolve(after, pages=tuple(replace(p, due_at=now if p.contact == 0 else now + NOTICE_LASTS_MS + 1) for p in after.pages))
+    left_out = tuple(person for person in event.people if person not in told)
+    inputs: dict[str, object] = {"paged": told}
+    return after, inputs | ({"cannot_be_paged": left_out} if left_out else {})
 
 
-def _decision(before: Incident | None, after: Incident, reason: Reason, inputs: Mapping[str, object], event: object, now: int) -> Decision:
-    if after is not before:
-        # Nobody has seen `after` yet, so it is stamped in place: a second copy of forty fields cost as much as the decision.
-        found = ladder.agenda(after)
-        object.__setattr__(after, "version", 1 if before is None else before.version + 1)
-        object.__setattr__(after, "changed_at", now)
-        object.__setattr__(after, "due_at", None if found is None else found[0])
-    return Decision(before, after, reason, getattr(event, "actor", ""), type(event).__name__, inputs)
+def _drill(fresh: Incident, severity: int, now: int) -> Incident:
+    title = fresh.title if fresh.title.startswith(DRILL_TITLE) else DRILL_TITLE + fresh.title
+    rungs = fresh.plan.ladder.rungs[severity - 1]
+    ends_at = now + max((rung.after_ms for rung in rungs), default=0) + DRILL_AFTER_LAST_RUNG_MS
+    return evolve(fresh, title=title, severity=severity, severity_pinned=True, source=DRILL_SOURCE, ends_at=ends_at)
+
+
+def _in_whose_hands(incident: Incident) -> tuple[State, str | None]:
+    return incident.state, incident.acknowledged_by
 
 
 def _worst(firing: tuple[int, int, int, int]) -> int:
     return next((level for level, count in enumerate(firing, 1) if count), LOW)
-
-
-def _climb_inputs(climbed: ladder.Climbed) -> dict[str, object]:
-    found: dict[str, object] = {"rungs": climbed.rungs, "paged": climbed.people}
-    if climbed.empty_roles:
-        found["nobody_in"] = climbed.empty_roles
-    if climbed.skipped_roles:
-        found["already_paged"] = climbed.skipped_roles
-    if climbed.last_resort:
-        found["last_resort"] = True
-    return found
 
 
 # --- alerts ------------------------------------------------------------------------------------------------------------------------
@@ -218,7 +151,7 @@ def _alerts_changed(incident: Incident, event: ev.AlertsChanged, now: int, rules
         return _change_severity(after, level, now, rules, inputs)
     if reason is Reason.FIRED_AGAIN and after.state is State.OPEN and not _is_held(after):
         climbed = ladder.climb(after, now, rules)
-        return climbed.incident, reason, inputs | _climb_inputs(climbed)
+        return climbed.incident, reason, inputs | climbed.inputs()
     return after, reason, inputs
 
 
@@ -267,11 +200,15 @@ def _change_severity(incident: Incident, level: int, now: int, rules: Rules, inp
     if _is_held(after) or after.clear_since is not None:
         return after, reason, inputs
     climbed = ladder.climb(after, now, rules)
-    return climbed.incident, reason, inputs | _climb_inputs(climbed)
+    return climbed.incident, reason, inputs | climbed.inputs()
 
 
 def _is_held(incident: Incident) -> bool:
     return incident.snoozed_until is not None or incident.suppressed is not None
+
+
+def _let_go(incident: Incident) -> Incident:
+    return evolve(incident, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
 
 
 def _is_near_end(incident: Incident, until: int, now: int) -> bool:
@@ -301,6 +238,7 @@ def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: 
         skip_roles=(),
         snoozed_until=None,
         hold_until=now + incident.plan.settle_ms if settle else None,
+        ends_at=None if incident.ends_at is None else now + incident.ends_at - (incident.reopened_at or incident.opened_at),
     )
     holder = incident.acknowledged_by
     if holder is not None and (incident.acknowledged_until or 0) > now and ladder.can_be_paged(holder, rules):
@@ -309,11 +247,11 @@ def _reopen(incident: Incident, now: int, rules: Rules, reason: Reason, inputs: 
             after = ladder.page(after, [holder], now, rules, kind=PageKind.REOPENED)
             inputs["paged"] = (holder,)
         return after, reason, inputs | {"kept_by": holder}
-    after = evolve(after, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
+    after = _let_go(after)
     if settle:
         return after, reason, inputs | {"settle_ms": incident.plan.settle_ms}
     climbed = ladder.climb(after, now, rules, kind=PageKind.REOPENED)
-    return climbed.incident, reason, inputs | _climb_inputs(climbed)
+    return climbed.incident, reason, inputs | climbed.inputs()
 
 
 # --- time --------------------------------------------------------------------------------------------------------------------------
@@ -330,11 +268,11 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
     match due:
         case Due.RUNG:
             climbed = ladder.climb(incident, now, rules)
-            return climbed.incident, _climb_reason(climbed), _climb_inputs(climbed) | {"late_ms": now - at}
+            return climbed.incident, _climb_reason(climbed), climbed.inputs() | {"late_ms": now - at}
         case Due.REPEAT:
             climbed = ladder.repeat_last(incident, now, rules)
             reason = Reason.LAST_RUNG_REPEATED if climbed.people else Reason.NOBODY_TO_PAGE
-            return climbed.incident, reason, _climb_inputs(climbed) | {"late_ms": now - at}
+            return climbed.incident, reason, climbed.inputs() | {"late_ms": now - at}
         case Due.REMIND:
             holder = incident.acknowledged_by
             after = evolve(incident, reminded=True)
@@ -343,17 +281,20 @@ def _timer_due(incident: Incident, event: ev.Event, now: int, rules: Rules) -> R
             return after, Reason.REMINDED, {"paged": tuple(people), "until": incident.acknowledged_until}
         case Due.ACKNOWLEDGEMENT_END:
             keep = {p.id for p in incident.pages if p.kind is not PageKind.REMINDER}
-            after = ladder.cancel_pages(incident, now, "acknowledgement ended", keep=keep)
-            after = evolve(after, state=State.OPEN, acknowledged_at=None, acknowledged_by=None, acknowledged_until=None, reminded=False)
+            after = _let_go(ladder.cancel_pages(incident, now, "acknowledgement ended", keep=keep))
             if after.snoozed_until is not None and after.snoozed_until <= at:
                 after = evolve(after, snoozed_until=None)
             return _go_on(after, at, now, rules, Reason.ACKNOWLEDGEMENT_ENDED, {"held_by": incident.acknowledged_by})
         case Due.SNOOZE_END:
             return _go_on(evolve(incident, snoozed_until=None), at, now, rules, Reason.SNOOZE_ENDED, {})
+        case Due.RECEIPT:
+            return delivery.receipt_missing(incident, now, rules)
+        case Due.END:
+            return _resolve(incident, now, "timer", Reason.ENDED_BY_ITSELF, {"ends_at": at})
         case Due.RESOLVE:
             return _resolve(incident, now, "monitoring", Reason.RESOLVED_BY_ALERTS, {"clear_since": incident.clear_since})
         case Due.CLOSE:
-            after = ladder.cancel_pages(incident, now, "closed")
+            after = ladder.cancel_pages(incident, now, "closed", updates=True)
             return evolve(after, state=State.CLOSED, closed_at=now), Reason.CLOSED, {}
 
 
@@ -363,15 +304,17 @@ def _climb_reason(climbed: ladder.Climbed) -> Reason:
     return Reason.RUNG_SKIPPED if climbed.skipped_roles else Reason.NOBODY_TO_PAGE
 
 
-def _go_on(incident: Incident, at: int, now: int, rules: Rules, reason: Reason, inputs: dict[str, object]) -> Result:
+def _go_on(
+    incident: Incident, at: int, now: int, rules: Rules, reason: Reason, inputs: dict[str, object], *, at_once: bool = False
+) -> Result:
     if _is_held(incident):
         return incident, reason, inputs
     resumed = ladder.resume(incident, at)
     if ladder.rung_due_at(resumed, resumed.next_rung) is None and resumed.rungs:
         climbed = ladder.repeat_last(resumed, now, rules)
     else:
-        climbed = ladder.climb(resumed, now, rules)
-    return climbed.incident, reason, inputs | _climb_inputs(climbed)
+        climbed = ladder.climb(resumed, now, rules, at_once=at_once)
+    return climbed.incident, reason, inputs | climbed.inputs()
 
 
 def _resolve(incident: Incident, now: int, by: str, reason: Reason, inputs: dict[str, object]) -> Result:
@@ -388,78 +331,6 @@ def _resolve(incident: Incident, now: int, by: str, reason: Reason, inputs: dict
     )
     after, told = ladder.tell_resolved(after, by, now)
     return after, reason, inputs | {"told": told}
-
-
-# --- pages -------------------------------------------------------------------------------------------------------------------------
-
-
-def _find(incident: Incident, page_id: str) -> Page | None:
-    return next((p for p in incident.pages if p.id == page_id), None)
-
-
-def _page_sent(incident: Incident, event: ev.PageSent, now: int, rules: Rules) -> Result:
-    page = _find(incident, event.page_id)
-    if page is None or page.status not in (PageStatus.PENDING, PageStatus.CANCELLED):
-        return incident, Reason.IGNORED, {"page": event.page_id}
-    # A page that was withdrawn while its send was under way did go out: the record says so.
-    sent = replace(page, status=PageStatus.SENT, attempts=page.attempts + 1, settled_at=now, receipt=event.receipt)
-    inputs = {"page": page.id, "attempt": sent.attempts, "late_ms": max(0, now - page.due_at)}
-    after = ladder.with_page(incident, sent)
-    if incident.state is State.RESOLVED and page.status is PageStatus.CANCELLED:
-        after, _ = ladder.tell_resolved(after, incident.resolved_by or "", now)
-    return after, Reason.PAGE_SENT, inputs
-
-
-def _page_refused(incident: Incident, event: ev.PageRefused, now: int, rules: Rules) -> Result:
-    page = _find(incident, event.page_id)
-    if page is None or page.status is not PageStatus.PENDING:
-        return incident, Reason.IGNORED, {"page": event.page_id}
-    failed = replace(page, status=PageStatus.FAILED, attempts=page.attempts + 1, settled_at=now, reason=event.why)
-    inputs = {"page": page.id, "attempt": failed.attempts, "why": event.why}
-    return _after_failure(ladder.with_page(incident, failed), failed, now, rules, Reason.PAGE_REFUSED, inputs)
-
-
-def _page_unreachable(incident: Incident, event: ev.PageUnreachable, now: int, rules: Rules) -> Result:
-    page = _find(incident, event.page_id)
-    if page is None or page.status is not PageStatus.PENDING or 0 < event.attempt <= page.attempts:
-        return incident, Reason.IGNORED, {"page": event.page_id}
-    attempts, ambiguous = page.attempts + 1, page.ambiguous + event.ambiguous
-    inputs = {"page": page.id, "attempt": attempts, "why": event.why, "ambiguous": event.ambiguous}
-    give_up = ambiguous >= AMBIGUOUS_MAX or (page.kind in NOT_PURSUED and attempts >= ladder.FAILING_AFTER)
-    if give_up:
-        failed = replace(page, status=PageStatus.FAILED, attempts=attempts, ambiguous=ambiguous, settled_at=now, reason=event.why)
-        return _after_failure(ladder.with_page(incident, failed), failed, now, rules, Reason.PAGE_GIVEN_UP, inputs)
-    wait_ms = max(ladder.backoff_ms(page.id, attempts), event.retry_after_ms)
-    again = replace(page, attempts=attempts, ambiguous=ambiguous, due_at=now + wait_ms, reason=event.why)
-    after = ladder.with_page(incident, again)
-    inputs["wait_ms"] = wait_ms
-    if ladder.is_failing(again, now):
-        return _after_failure(after, again, now, rules, Reason.PAGE_RETRIED, inputs)
-    return after, Reason.PAGE_RETRIED, inputs
-
-
-def _after_failure(incident: Incident, page: Page, now: int, rules: Rules, reason: Reason, inputs: dict[str, object]) -> Result:
-    """The person's next contact at once; when the whole step reaches nobody, the next rung at once."""
-    if page.kind in NOT_PURSUED:
-        return incident, reason, inputs
-    after, nobody = ladder.fall_back(incident, page, now)
-    highest = max((p.rung for p in after.pages if p.step == page.step and p.rung is not None), default=-1)
-    if not nobody or page.rung is None or after.state is not State.OPEN or highest < after.next_rung - 1:
-        return after, reason, inputs
-    if ladder.rung_due_at(after, after.next_rung) is None:
-        return _last_hope(after, page, now, rules, inputs)
-    climbed = ladder.climb(after, now, rules, at_once=True)
-    return climbed.incident, Reason.PERSON_UNREACHED, inputs | _climb_inputs(climbed)
-
-
-def _last_hope(incident: Incident, page: Page, now: int, rules: Rules, inputs: dict[str, object]) -> Result:
-    """The ladder is exhausted and its last step reaches nobody: the emergency contacts, once in a step; the repeat goes on by its timer."""
-    step = {p.person for p in incident.pages if p.step >= page.step}
-    if EMERGENCY_PERSON in step or not rules.emergency.to:
-        return incident, Reason.PERSON_UNREACHED, inputs | {"paged": ()}
-    wanted: dict[str, tuple[int | None, str, int]] = {EMERGENCY_PERSON: (page.rung, EMERGENCY_PERSON, now)}
-    after = ladder.page(incident, wanted, now, rules, kind=PageKind.PAGE)
-    return after, Reason.PERSON_UNREACHED, inputs | {"paged": tuple(wanted)}
 
 
 # --- people ------------------------------------------------------------------------------------------------------------------------
@@ -533,6 +404,26 @@ def _assign(incident: Incident, event: ev.Assigned, now: int, rules: Rules) -> R
     return after, Reason.ASSIGNED, {"to": event.to, "via": event.via}
 
 
+def _pass_on(incident: Incident, event: ev.PassedOn, now: int, rules: Rules) -> Result:
+    """The next rung now, and no more pages to who cannot. What another holds, or what has cleared, needs nobody else.
+
+    A holder who passes it on lets it go. When the ladder is exhausted its last rung is paged again, with the last resort.
+    """
+    inputs: dict[str, object] = {"via": event.via}
+    holder = incident.acknowledged_by
+    if incident.state is State.ACKNOWLEDGED and holder != event.actor:
+        return incident, Reason.ALREADY_SO, inputs | {"acknowledged_by": holder}
+    if incident.clear_since is not None or incident.suppressed is not None:
+        return incident, Reason.ALREADY_SO, inputs | {"clear_since": incident.clear_since, "suppressed": incident.suppressed}
+    if not incident.rungs:
+        return incident, Reason.NOBODY_TO_PAGE, inputs | {"severity": incident.severity}
+    others = frozenset(p.id for p in incident.pages if p.person != event.actor and p.kind is not PageKind.REMINDER)
+    after = ladder.cancel_pages(incident, now, f"passed on by {event.actor}", keep=others)
+    assignee = None if after.assignee == event.actor else after.assignee
+    after = evolve(_let_go(after), snoozed_until=None, assignee=assignee)
+    return _go_on(after, now, now, rules, Reason.PASSED_ON, inputs, at_once=True)
+
+
 def _note(incident: Incident, event: ev.Noted, now: int, rules: Rules) -> Result:
     return evolve(incident), Reason.NOTED, {"text": event.text, "public": event.public, "via": event.via}
 
@@ -569,14 +460,18 @@ _ROWS: dict[type[ev.Event], dict[State, Handler]] = {
     # event                 open                acknowledged        resolved               closed
     ev.AlertsChanged: _row(_alerts_changed, _alerts_changed, _alerts_after_resolve, _ignored),
     ev.TimerDue: _row(_timer_due, _timer_due, _timer_due, _ignored),
-    ev.PageSent: _row(_page_sent, _page_sent, _page_sent, _page_sent),
-    ev.PageRefused: _row(_page_refused, _page_refused, _page_refused, _ignored),
-    ev.PageUnreachable: _row(_page_unreachable, _page_unreachable, _page_unreachable, _ignored),
+    ev.PageSent: _row(delivery.page_sent, delivery.page_sent, delivery.page_sent, delivery.page_sent),
+    ev.PageRefused: _row(delivery.page_refused, delivery.page_refused, delivery.page_refused, _ignored),
+    ev.PageUnreachable: _row(delivery.page_unreachable, delivery.page_unreachable, delivery.page_unreachable, _ignored),
+    ev.PageHeld: _row(delivery.page_held, delivery.page_held, delivery.page_held, _ignored),
+    ev.PageDelivered: _row(delivery.page_delivered, delivery.page_delivered, _ignored, _ignored),
+    ev.PageUndelivered: _row(delivery.page_undelivered, delivery.page_undelivered, delivery.page_undelivered, _ignored),
     ev.Acknowledged: _row(_acknowledge, _acknowledge, _refused, _refused),
     ev.Resolved: _row(_resolve_by_person, _resolve_by_person, _already_so, _refused),
     ev.Reopened: _row(_already_so, _already_so, _reopen_by_person, _refused),
     ev.Snoozed: _row(_snooze, _snooze, _refused, _refused),
     ev.Assigned: _row(_assign, _assign, _refused, _refused),
+    ev.PassedOn: _row(_pass_on, _pass_on, _refused, _refused),
     ev.Noted: _row(_note, _note, _note, _note),
     ev.SeveritySet: _row(_set_severity, _set_severity, _refused, _refused),
 }

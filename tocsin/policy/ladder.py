@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from tocsin.policy import oncall
 from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, Rung, State, evolve
-from tocsin.policy.rules import EMERGENCY_PERSON, Rules
+from tocsin.policy.rules import EMERGENCY_PERSON, Contact, Rules
 
 AMBIGUOUS_MAX = 3
 """Attempts without a definite answer on one contact; then the contact is given up, because each may have been a copy."""
@@ -26,6 +26,9 @@ FAILING_AFTER_MS = 60_000
 
 BACKOFF_MAX_MS = 60_000
 
+ABOUT_IT = (PageKind.PAGE, PageKind.REMINDER, PageKind.REOPENED)
+"""Kinds that make a person wait for the end of it: who took one hears that it is over."""
+
 
 class Due(enum.StrEnum):
     """What an incident's timer is set for."""
@@ -35,6 +38,8 @@ class Due(enum.StrEnum):
     REMIND = "remind"
     ACKNOWLEDGEMENT_END = "acknowledgement_end"
     SNOOZE_END = "snooze_end"
+    RECEIPT = "receipt"
+    END = "end"
     RESOLVE = "resolve"
     CLOSE = "close"
 
@@ -50,15 +55,16 @@ def agenda(incident: Incident) -> tuple[int, Due] | None:
         case State.RESOLVED:
             return (incident.resolved_at or incident.changed_at) + incident.plan.close_after_ms, Due.CLOSE
         case State.OPEN | State.ACKNOWLEDGED:
+            ends = [] if incident.ends_at is None else [(incident.ends_at, Due.END)]
             if incident.clear_since is not None:
-                return incident.clear_since + incident.plan.resolve_after_ms, Due.RESOLVE
+                return min([(incident.clear_since + incident.plan.resolve_after_ms, Due.RESOLVE), *ends])
             if incident.suppressed is not None:
-                return None
-            return min(_steps(incident), default=None)
+                return min(ends, default=None)
+            return min(_steps(incident) + ends, default=None)
 
 
 def _steps(incident: Incident) -> list[tuple[int, Due]]:
-    steps: list[tuple[int, Due]] = []
+    steps = [(p.receipt_due_at, Due.RECEIPT) for p in incident.pages if p.receipt_due_at is not None]
     if incident.state is State.ACKNOWLEDGED:
         until = incident.acknowledged_until or incident.changed_at
         remind_before_ms = incident.plan.ladder.remind_before_end_ms
@@ -112,6 +118,17 @@ class Climbed:
     empty_roles: tuple[str, ...] = ()
     skipped_roles: tuple[str, ...] = ()
     last_resort: bool = False
+
+    def inputs(self) -> dict[str, object]:
+        """Return what the record says."""
+        found: dict[str, object] = {"rungs": self.rungs, "paged": self.people}
+        if self.empty_roles:
+            found["nobody_in"] = self.empty_roles
+        if self.skipped_roles:
+            found["already_paged"] = self.skipped_roles
+        if self.last_resort:
+            found["last_resort"] = True
+        return found
 
 
 def _not_yet_paged(rung: Rung, skip: list[str]) -> list[str]:
@@ -223,24 +240,27 @@ def page(
         for person, (rung, role, due_at) in asked.items()
         for index, after_ms in enumerate(_contact_delays(person, rules))
     )
-    return evolve(incident, steps=step + 1, pages=_in_place_of_older(_trimmed(incident.pages), pages, now))
+    return evolve(incident, steps=step + 1, pages=_in_place_of_older(trimmed(incident.pages), pages, now))
 
 
 def _in_place_of_older(older: tuple[Page, ...], new: tuple[Page, ...], now: int) -> tuple[Page, ...]:
     """Join pages; a rung's page takes the place, and the turn, of one that still waits for the same contact: or they pile up for days."""
-    wait = {(p.person, p.contact): p.due_at for p in older if p.status is PageStatus.PENDING}
+    wait = {(p.person, p.contact): p.due_at for p in older if _rings(p)}
     if not wait:
         return older + new
     again = frozenset((p.person, p.contact) for p in new if p.rung is not None)
-    older = tuple(
-        _settled(p, now, "a later page takes its place") if p.status is PageStatus.PENDING and (p.person, p.contact) in again else p
-        for p in older
-    )
+    older = tuple(settled(p, now, "a later page takes its place") if _rings(p) and (p.person, p.contact) in again else p for p in older)
     turn = {contact: max(now, at) for contact, at in wait.items() if contact in again}
     return older + tuple(replace(p, due_at=min(p.due_at, turn.get((p.person, p.contact), p.due_at))) for p in new)
 
 
-def _settled(page: Page, now: int, why: str) -> Page:
+def _rings(page: Page) -> bool:
+    """Whether a page waits to be heard: what only changes a message that is there is neither in the way nor in its place."""
+    return page.status is PageStatus.PENDING and page.kind is not PageKind.UPDATE
+
+
+def settled(page: Page, now: int, why: str) -> Page:
+    """Return a page that nobody needs any more."""
     return replace(page, status=PageStatus.CANCELLED, settled_at=now, reason=why)
 
 
@@ -251,26 +271,59 @@ def _contact_delays(person: str, rules: Rules) -> tuple[int, ...]:
     return () if found is None else tuple(contact.after_ms for contact in found.contacts)
 
 
-def _trimmed(pages: tuple[Page, ...]) -> tuple[Page, ...]:
-    settled = [p.id for p in pages if p.status is not PageStatus.PENDING]
-    drop = frozenset(settled[: max(0, len(settled) - PAGES_KEPT_MAX)])
-    return tuple(p for p in pages if p.id not in drop) if drop else pages
+def contact_of(page: Page, rules: Rules) -> Contact | None:
+    """Return the contact that a page goes to under the present rules, None when it is gone."""
+    if page.person == EMERGENCY_PERSON:
+        return Contact(rules.emergency.to[page.contact]) if page.contact < len(rules.emergency.to) else None
+    person = rules.people.get(page.person)
+    return person.contacts[page.contact] if person is not None and page.contact < len(person.contacts) else None
 
 
-def cancel_pages(incident: Incident, now: int, why: str, *, keep: Collection[str] = ()) -> Incident:
-    """Nobody needs the unsent pages any more, but for those to keep."""
-    if not any(p.status is PageStatus.PENDING and p.id not in keep for p in incident.pages):
+def trimmed(pages: tuple[Page, ...]) -> tuple[Page, ...]:
+    """Drop the oldest settled pages beyond `PAGES_KEPT_MAX`, but for each contact's first with a receipt: later ones refer to it."""
+    done = [p for p in pages if p.status is not PageStatus.PENDING]
+    if len(done) <= PAGES_KEPT_MAX:
+        return pages
+    first: dict[tuple[str, int], str] = {}
+    for p in done:
+        if p.receipt and p.kind is not PageKind.UPDATE:
+            first.setdefault((p.person, p.contact), p.id)
+    drop = frozenset(p.id for p in done[: len(done) - PAGES_KEPT_MAX]).difference(first.values())
+    return tuple(p for p in pages if p.id not in drop)
+
+
+def cancel_pages(incident: Incident, now: int, why: str, *, keep: Collection[str] = (), updates: bool = False) -> Incident:
+    """Nobody needs the unsent pages any more, nor to know of the sent ones whether they arrived, but for those to keep.
+
+    Pages that only change a message wake nobody and stay, unless `updates` says that they go too.
+    """
+
+    def over(page: Page) -> bool:
+        unsent = page.status is PageStatus.PENDING and (updates or page.kind is not PageKind.UPDATE)
+        return (unsent or page.receipt_due_at is not None) and page.id not in keep
+
+    if not any(over(p) for p in incident.pages):
         return incident
-    pages = tuple(_settled(p, now, why) if p.status is PageStatus.PENDING and p.id not in keep else p for p in incident.pages)
-    return evolve(incident, pages=pages)
+    return evolve(
+        incident,
+        pages=tuple(
+            p if not over(p) else replace(p, receipt_due_at=None) if p.status is PageStatus.SENT else settled(p, now, why)
+            for p in incident.pages
+        ),
+    )
 
 
 def owed_pages(incident: Incident, actor: str) -> frozenset[str]:
     """Return the pages that an acknowledgement leaves: those of a ladder until resolved to people whom their rung has not reached yet."""
     if incident.plan.ladder.until != "resolved":
         return frozenset()
-    reached = {(p.step, p.person) for p in incident.pages if p.status is PageStatus.SENT} | {(p.step, actor) for p in incident.pages}
+    reached = {(p.step, p.person) for p in incident.pages if _has_reached(p)} | {(p.step, actor) for p in incident.pages}
     return frozenset(p.id for p in incident.pages if p.rung is not None and (p.step, p.person) not in reached)
+
+
+def _has_reached(page: Page) -> bool:
+    """Whether a page counts as heard: taken, and its arrival neither awaited nor in doubt."""
+    return page.status is PageStatus.SENT and page.receipt_due_at is None and not page.receipt_missed
 
 
 def postpone_untried(incident: Incident, now: int) -> Incident:
@@ -289,7 +342,7 @@ def postpone_untried(incident: Incident, now: int) -> Incident:
 def bring_back(incident: Incident, now: int, rules: Rules) -> Incident:
     """It fires again: postponed contacts are tried when they would have been, `after` their rung."""
     pages = tuple(
-        replace(p, due_at=min(p.due_at, max(now, p.rung_due_at + _contact_delay(p, rules))))
+        replace(p, due_at=min(p.due_at, max(now, p.held_until or 0, p.rung_due_at + _contact_delay(p, rules))))
         if p.status is PageStatus.PENDING and p.due_at > now and not p.attempts
         else p
         for p in incident.pages
@@ -308,7 +361,7 @@ def tell_resolved(incident: Incident, by: str, now: int) -> tuple[Incident, tupl
     for page in incident.pages:
         if page.kind is PageKind.RESOLVED and page.status is not PageStatus.CANCELLED:
             told.pop(page.person, None)
-        elif page.kind not in (PageKind.RESOLVED, PageKind.TEST) and page.status is PageStatus.SENT and page.person != by:
+        elif page.kind in ABOUT_IT and page.status is PageStatus.SENT and page.person != by:
             told.setdefault(page.person, page)
     if not told:
         return incident, ()
@@ -318,6 +371,11 @@ def tell_resolved(incident: Incident, by: str, now: int) -> tuple[Incident, tupl
         for p in told.values()
     )
     return evolve(incident, steps=step + 1, pages=incident.pages + notes), tuple(told)
+
+
+def find_page(incident: Incident, page_id: str) -> Page | None:
+    """Return a page by its id; it may have been trimmed."""
+    return next((p for p in incident.pages if p.id == page_id), None)
 
 
 def with_page(incident: Incident, changed: Page) -> Incident:
@@ -345,16 +403,19 @@ def is_failing(page: Page, now: int) -> bool:
 def fall_back(incident: Incident, failing: Page, now: int) -> tuple[Incident, bool]:
     """Bring the person's next contact forward; return the incident and whether the whole step reaches nobody.
 
-    The step reaches nobody when no page of it was sent and none is left that might still be.
+    The step reaches nobody when no page of it was sent (and, where that is awaited, has arrived) and none is left that might still be.
     """
     step = [p for p in incident.pages if p.step == failing.step]
     untried = [p for p in step if p.person == failing.person and p.status is PageStatus.PENDING and p.attempts == 0]
     if untried:
         first = min(untried, key=lambda p: p.contact)
-        if first.due_at > now:
-            incident = with_page(incident, replace(first, due_at=now))
+        at = max(now, first.held_until or 0)
+        if first.due_at > at:
+            incident = with_page(incident, replace(first, due_at=at))
         return incident, False
-    hopeful = any(p.status is PageStatus.SENT or (p.status is PageStatus.PENDING and not is_failing(p, now)) for p in step)
+    hopeful = any(
+        (p.status is PageStatus.SENT and not p.receipt_missed) or (p.status is PageStatus.PENDING and not is_failing(p, now)) for p in step
+    )
     return incident, not hopeful
 
 

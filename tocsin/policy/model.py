@@ -61,6 +61,10 @@ class PageKind(enum.StrEnum):
     RESOLVED = "resolved"
     TEST = "test"
     EMERGENCY = "emergency"
+    UPDATE = "update"
+    """Changes a message that was sent before, and wakes nobody."""
+    HANDOVER = "handover"
+    NOTICE = "notice"
 
 
 class PageStatus(enum.StrEnum):
@@ -79,6 +83,10 @@ class Page:
     `id` is `INC-<number>.<step>.<person>.<contact>` and the same on every attempt. `rung` is the index in the ladder, None for pages that
     no rung asked for (a reminder, an assignment). `rung_due_at` is when the person should have heard of it: lateness counts from there.
     `due_at` is when the next attempt may begin.
+
+    `receipt_due_at` is set on a sent page while the provider's word is awaited that it arrived; `receipt_missed` when that did not come in
+    time. `held_at` is when a limit or a person's quiet time first held it, `held_until` until when. `edits` is the id of the page whose
+    message an UPDATE changes.
     """
 
     id: str
@@ -96,6 +104,12 @@ class Page:
     settled_at: int | None = None
     reason: str = ""
     receipt: str = ""
+    receipt_due_at: int | None = None
+    receipt_missed: bool = False
+    delivered_at: int | None = None
+    held_at: int | None = None
+    held_until: int | None = None
+    edits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +152,8 @@ class Incident:
 
     `triggered_at` is where the ladder's clock stands now: the opening, the raise or the reopening. `clear_since` is set while no alert
     fires. `told_roles` were paged since the opening or reopening; `skip_roles` are those of them that the new table of a changed severity
-    need not page again. `due_at` is its one timer: when `decide` must look at it again, None when it never must.
+    need not page again. `ends_at` is set on drills and notices, which resolve by themselves. `due_at` is its one timer: when `decide` must
+    look at it again, None when it never must.
     """
 
     number: int
@@ -180,6 +195,7 @@ class Incident:
     skip_roles: tuple[str, ...] = ()
     steps: int = 0
     pages: tuple[Page, ...] = ()
+    ends_at: int | None = None
     due_at: int | None = None
 
     @property

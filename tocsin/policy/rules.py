@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tocsin.policy.accounts import Accounts
+from tocsin.policy.accounts import Accounts, Limit
 from tocsin.policy.hours import Hours
 from tocsin.policy.matchers import Matcher, MatchOp, matches_all
 from tocsin.policy.model import Ladder, Plan
@@ -24,6 +24,10 @@ DEFAULT_SEVERITY = 3
 
 EMERGENCY_PERSON = "emergency"
 """Stands for the emergency contacts where a page needs a person."""
+
+
+EDITED_IN_PLACE = ("slack", "telegram")
+"""Channels whose messages are changed when an incident changes hands or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A way to reach a person: address and how long after its rung it is tried."""
+    """A way to reach a person: address, how long after its rung it is tried, and how much the person wants over it at most."""
 
     to: str
     after_ms: int = 0
     secret: str = field(default="", repr=False)
+    limit: Limit | None = None
+
+    @property
+    def is_edited(self) -> bool:
+        """Whether a message stays one and is changed in place, rather than followed by another that says how it stands."""
+        return self.to.partition(":")[0] in EDITED_IN_PLACE
 
 
 @dataclass(frozen=True, slots=True)
