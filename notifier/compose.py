@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
-from notifier.message import IncidentView, PageMessage, RungView
+from notifier.message import IncidentView, NextRung, PageMessage, RungView
 from tocsin.policy import oncall
 from tocsin.policy.durations import format_duration
 from tocsin.policy.ladder import next_rung_words
@@ -55,6 +53,7 @@ def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, ext
     late_ms = max(max(0, now - d.page.rung_due_at) for d in due)
     return PageMessage(
         page_id=page.id,
+        pages=tuple(d.page.id for d in due),
         kind=page.kind,
         attempt=attempt,
         incident=views[0],
@@ -66,8 +65,9 @@ def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, ext
         locale=person.locale,
         late_by_s=late_ms / 1000,
         told=_told(incident, page.person, rules),
-        next_line=None if page.kind is PageKind.RESOLVED else _next_line(incident, person, rules),
+        next_rung=None if page.kind is PageKind.RESOLVED else _next_rung(incident, rules),
         acknowledge_url=f"{external_url}/a/{answer_token}",
+        written_at=now,
     )
 
 
@@ -107,15 +107,11 @@ def _told(incident: Incident, reader: str, rules: Rules) -> tuple[str, ...]:
     return tuple(rules.people[key].name if key in rules.people else key for key in sent)
 
 
-def _next_line(incident: Incident, reader: Person, rules: Rules) -> str | None:
-    """Say who hears of it next and when, in the reader's zone."""
+def _next_rung(incident: Incident, rules: Rules) -> NextRung | None:
+    """Say who hears of it next, and when."""
     found = next_rung_words(incident)
     if found is None:
         return None
     rung, due_at = found
-    zone = ZoneInfo(reader.time_zone)
-    at = datetime.fromtimestamp(due_at / 1000, UTC).astimezone(zone)
-    people = [rules.people[key].name for role in rung.roles for key in oncall.holders(role, due_at, rules)]
-    roles = ", ".join(role.replace("-", " ") for role in rung.roles)
-    names = f" ({', '.join(people)})" if people else ""
-    return f"{roles}{names} at {at:%H:%M} {at.tzname() or reader.time_zone}"
+    people = dict.fromkeys(rules.people[key].name for role in rung.roles for key in oncall.holders(role, due_at, rules))
+    return NextRung(rung.roles, tuple(people), due_at)

@@ -110,6 +110,6 @@ class EmergencyWatch:
             locale="en",
             late_by_s=away_s,
             told=(),
-            next_line=None,
+            next_rung=None,
             acknowledge_url=url,
         )

@@ -2,7 +2,8 @@
 
 Owns the words, their order and their limits. It reads nothing and sends nothing: the notifier builds a `PageMessage`
 from incidents, a channel asks for the rendering it can carry. Read `PageMessage`, then `page_body`, `one_line` and
-`facts`; `English` at the end is the one place a translation replaces.
+`facts`. The frame's words are in `notifier/words/`, one class per language; chat, text messages and speech are in
+`notifier/rendering/`.
 
 Titles, labels and names are written by strangers. Every piece of text passes through `clean`, is escaped by markupsafe
 where it becomes HTML, and is only ever joined to ours: it is never read as a template or as a format string.
@@ -10,15 +11,17 @@ where it becomes HTML, and is only ever joined to ours: it is never read as a te
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
 from markupsafe import Markup
 
+from notifier.words import words_for
+from notifier.words.instants import EPOCH, is_same_day
+from tocsin.policy.durations import DurationError, parse_duration_ms
 from tocsin.policy.model import PageKind, State
+from tocsin.runtime.text import clean, cut
 
 ONE_LINE_CHARACTERS_MAX = 160
 SUBJECT_CHARACTERS_MAX = 120
@@ -29,11 +32,12 @@ LABELS_SHOWN_MAX = 30
 INCIDENTS_SHOWN_MAX = 50
 """In mails; the JSON names all."""
 LABEL_CHARACTERS_MAX = 200
+SAID_LINES_MAX = 50
 LATE_SHOWN_FROM_S = 5.0
 """Below this a page counts as on time for the reader; `late_by_s` in the JSON is always exact."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_JOINERS = "\u200c\u200d"  # written in Persian and in emoji, harmless without bidi marks
+_DRILL = "DRILL: "  # how the title of an exercise begins
+_NOTICES = frozenset({"handover", "notice"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +67,27 @@ class RungView:
 
 
 @dataclass(frozen=True, slots=True)
+class NextRung:
+    """Who hears of it when nobody answers: keys of roles, names of those who hold them, and when (ms UTC)."""
+
+    roles: tuple[str, ...]
+    people: tuple[str, ...]
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
 class PageMessage:
     """Everything one page can say to one person.
 
     `incident` is the gravest. `others` holds all incidents, the gravest included, when several fell due together, and
-    is empty otherwise. `told` are the names of who else was told, `next_line` says who is next and when.
+    is empty otherwise. `told` are the names of who else was told, `next_rung` says who is next and when.
     `acknowledge_url` is a secret of its reader, and so is `token`, the last part of it, for a button's value.
 
-    `numbers` are the incidents that an answer to it takes, the gravest first. `thread` is the receipt of the first page about this incident
-    that this contact took, empty when this is the first; `edits` the receipt of the message that this one takes the place of (kind
-    `update`). `holder` is the name of who has it, since `held_at` until `held_until` (ms UTC). `said` is the text of a notice that is not
-    about alerts (a hand-over).
+    `pages` are the ids of all pages in it; `numbers` the incidents that an answer to it takes, the gravest first. `thread` is the receipt
+    of the first page about this incident that this contact took, empty when this is the first; `edits` the receipt of the message that
+    this one takes the place of (kind `update`). `holder` is the name of who has it, since `held_at` until `held_until` (ms UTC);
+    `ended_by` the name of who resolved it at `ended_at`, empty when nobody is known. `said` is the text of a notice that is not about
+    alerts (a hand-over). `written_at` is now.
     """
 
     page_id: str
@@ -88,9 +102,10 @@ class PageMessage:
     locale: str
     late_by_s: float
     told: tuple[str, ...]
-    next_line: str | None
+    next_rung: NextRung | None
     acknowledge_url: str
     token: str = ""
+    pages: tuple[str, ...] = ()
     numbers: tuple[int, ...] = ()
     thread: str = ""
     edits: str = ""
@@ -98,6 +113,9 @@ class PageMessage:
     held_at: int | None = None
     held_until: int | None = None
     said: str = ""
+    ended_at: int | None = None
+    ended_by: str = ""
+    written_at: int | None = None
 
 
 def page_body(message: PageMessage) -> dict[str, object]:
@@ -122,86 +140,101 @@ def page_body(message: PageMessage) -> dict[str, object]:
     return body
 
 
-def one_line(message: PageMessage) -> str:
-    """At most 160 characters: severity, number, service and title, since when in the reader's zone, and how late.
+def one_line(message: PageMessage, characters_max: int = ONE_LINE_CHARACTERS_MAX) -> str:
+    """One line: severity, number, service and title, since when in the reader's zone, and how late.
 
     Only the service and the title are cut, never the number.
     """
     words, incident = words_for(message.locale), message.incident
-    head = words.begins(message.kind, incident.state) + _number(incident) + " "
-    tail = ", " + words.since(incident.state, words.short_time(incident.opened_at, message.time_zone))
+    if is_notice(message):
+        return cut((begins(message) + _told_line(message)).strip(), characters_max)
+    tail = words.comma + words.since(incident.state, words.short_time(incident.opened_at, message.time_zone))
     if len(message.others) > 1:
-        tail += ", " + words.and_more(len(message.others) - 1)
-    if _is_late(message):
-        tail += ", " + words.late(message.late_by_s)
-    what = _what(incident, room=ONE_LINE_CHARACTERS_MAX - len(head) - len(tail))
-    return cut((head + what).rstrip() + tail, ONE_LINE_CHARACTERS_MAX)
+        tail += words.comma + words.and_more(len(message.others) - 1)
+    if is_late(message):
+        tail += words.comma + words.late(message.late_by_s)
+    return _line(message, words.mark(incident.severity) + clean(incident.id) + " ", tail, characters_max)
+
+
+def headline(message: PageMessage, characters_max: int) -> str:
+    """The line without times, for what is shown above them."""
+    words, incident = words_for(message.locale), message.incident
+    if is_notice(message):
+        return cut((begins(message) + clean(incident.title)).strip(), characters_max)
+    tail = words.comma + words.and_more(len(message.others) - 1) if len(message.others) > 1 else ""
+    return _line(message, words.mark(incident.severity) + clean(incident.id) + " ", tail, characters_max)
 
 
 def subject(message: PageMessage) -> str:
     """The subject of a mail: `[S1] payments: title (INC-42)`."""
     words, incident = words_for(message.locale), message.incident
-    head = words.begins(message.kind, incident.state) + "[S" + str(incident.severity) + "] "
+    if is_notice(message):
+        return cut((begins(message) + clean(incident.title)).strip(), SUBJECT_CHARACTERS_MAX)
     tail = " (" + clean(incident.id) + ")"
     if len(message.others) > 1:
         tail += " " + words.and_more(len(message.others) - 1)
-    what = _what(incident, room=SUBJECT_CHARACTERS_MAX - len(head) - len(tail))
-    return (head + what).rstrip() + tail
+    return _line(message, words.subject_mark(incident.severity), tail, SUBJECT_CHARACTERS_MAX)
 
 
-def plain_text(message: PageMessage) -> str:
-    """The text part of a mail; its first line is `one_line`, which is what a phone shows."""
+def plain_text(message: PageMessage, *, can_reply: bool = False) -> str:
+    """The text part of a mail; its first line is `one_line`, which is what a phone shows. `can_reply`: somebody reads what comes back."""
     words = words_for(message.locale)
     lines = [one_line(message), ""]
-    if message.acknowledge_url:
-        lines += [words.acknowledge + ": " + clean(message.acknowledge_url), words.acknowledge_hint, ""]
-    lines += [name + ": " + value for name, value in facts(message)]
-    for title, rows in ((words.together, _together(message)), (words.labels, _labels(message))):
-        if rows:
-            lines += ["", title + ":", *("  " + name + ": " + value for name, value in rows)]
-    lines += ["", words.page(clean(message.page_id), message.attempt)]
+    if message.said:
+        lines += [*said_lines(message), ""]
+    if message.acknowledge_url and is_answerable(message):
+        lines += [words.acknowledge + ": " + clean(message.acknowledge_url), *_hints(message, can_reply=can_reply), ""]
+    if not is_notice(message):
+        lines += [name + ": " + value for name, value in facts(message)]
+        for title, rows in ((words.together, _together(message)), (words.labels, _labels(message))):
+            if rows:
+                lines += ["", title + ":", *("  " + name + ": " + value for name, value in rows)]
+        lines.append("")
+    lines.append(words.page(clean(message.page_id), message.attempt))
     return "\n".join(lines) + "\n"
 
 
-def html(message: PageMessage) -> str:
+def html(message: PageMessage, *, can_reply: bool = False) -> str:
     """The HTML part of a mail: the same facts in the same order, readable on a phone, nothing loaded from elsewhere."""
     words = words_for(message.locale)
+    colour = _PLAIN_COLOUR if is_notice(message) else _COLOURS.get(message.incident.severity, _PLAIN_COLOUR)
     parts = [
         Markup('<!doctype html><html lang="%s"><head><meta charset="utf-8">') % words.lang,
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1"></head><body style="%s">') % _BODY,
-        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, _COLOURS.get(message.incident.severity, _COLOURS[3]), one_line(message)),
+        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, colour, one_line(message)),
     ]
-    if _is_link(message.acknowledge_url):
-        parts.append(
-            Markup('<p><a style="%s" href="%s">%s</a></p><p style="color:#545c66">%s</p>')
-            % (_BUTTON, message.acknowledge_url, words.acknowledge, words.acknowledge_hint)
-        )
-    parts.append(_table(facts(message)))
-    for title, rows in ((words.together, _together(message)), (words.labels, _labels(message))):
-        if rows:
-            parts += [Markup("<h2 style='font-size:16px'>%s</h2>") % title, _table(rows)]
+    parts += [Markup("<p>%s</p>") % line for line in said_lines(message) if line]
+    if is_answerable(message) and is_link(message.acknowledge_url):
+        parts.append(Markup('<p><a style="%s" href="%s">%s</a></p>') % (_BUTTON, message.acknowledge_url, words.acknowledge))
+        parts.append(Markup('<p style="color:#545c66">%s</p>') % " ".join(_hints(message, can_reply=can_reply)))
+    if not is_notice(message):
+        parts.append(_table(facts(message)))
+        for title, rows in ((words.together, _together(message)), (words.labels, _labels(message))):
+            if rows:
+                parts += [Markup("<h2 style='font-size:16px'>%s</h2>") % title, _table(rows)]
     parts.append(Markup('<p style="color:#545c66">%s</p>') % words.page(clean(message.page_id), message.attempt))
     return str(Markup("\n").join([*parts, Markup("</body></html>")])) + "\n"
 
 
 def facts(message: PageMessage) -> tuple[tuple[str, str], ...]:
     """Name and value of all a reader needs, in the order of every channel: what, where, since when, who, what next."""
-    words, incident, rung = words_for(message.locale), message.incident, message.rung
+    words, incident = words_for(message.locale), message.incident
+    state = words.state(clean(incident.state)) if incident.state else ""
     rows = [
-        (words.incident, words.severity(clean(incident.id), incident.severity, clean(incident.state))),
+        (words.incident, words.severity(clean(incident.id), incident.severity, state)),
         (words.title, cut(clean(incident.title), TITLE_CHARACTERS_MAX)),
         (words.service, clean(incident.service)),
         (words.opened, words.long_time(incident.opened_at, message.time_zone)),
         (words.alerts, words.counts(incident.firing, incident.resolved)),
-        (words.paged, words.person(clean(message.person_name or message.person), rung)),
+        (words.paged, paged(message)),
     ]
-    if _is_late(message):
-        rows.append((words.lateness, words.late(message.late_by_s)))
     rows += [
-        (name, clean(value) if _is_link(value) else cut(clean(value), TITLE_CHARACTERS_MAX))
+        (name, clean(value) if is_link(value) else cut(clean(value), TITLE_CHARACTERS_MAX))
         for name, value in (
+            (words.holder, state_line(message)),
+            (words.lateness, words.late(message.late_by_s) if is_late(message) else ""),
             (words.also_told, ", ".join(message.told)),
-            (words.next_step, message.next_line or ""),
+            (words.next_step, next_line(message)),
             (words.runbook, incident.runbook or ""),
             (words.link, incident.url),
         )
@@ -210,24 +243,108 @@ def facts(message: PageMessage) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
-def clean(text: str) -> str:
-    """One line: no control, bidi or other invisible characters, no halves of surrogate pairs, single spaces."""
-    return " ".join("".join(character for character in text if _is_shown(character)).split())
+def begins(message: PageMessage) -> str:
+    """What every line of this page begins with: that it is a drill, a reminder, a test ..."""
+    words = words_for(message.locale)
+    return (words.drill if is_drill(message) else "") + words.begins(message.kind.value, message.incident.state)
 
 
-def cut(text: str, characters_max: int) -> str:
-    """The text, or its beginning and an ellipsis; a letter keeps its accents and an emoji what it is joined to."""
-    if len(text) <= characters_max:
-        return text
-    end = max(characters_max - 1, 0)
-    while end > 0 and (unicodedata.category(text[end]).startswith("M") or "\u200d" in text[end - 1 : end + 1]):
-        end -= 1
-    return (text[:end].rstrip() + "…")[:characters_max]
+def what(message: PageMessage, incident: IncidentView) -> str:
+    """Service and title, the service cut to leave room for the title; `DRILL` is said before the line, not twice."""
+    service = cut(clean(incident.service), SERVICE_CHARACTERS_MAX)
+    title = clean(incident.title)
+    if is_drill(message):
+        title = title.removeprefix(_DRILL)
+    return service + ": " + title if service and title else service or title
 
 
-def _is_shown(character: str) -> bool:
-    """Whether it prints or parts words; line and paragraph separators count as white space, as str.split has it."""
-    return character.isspace() or character in _JOINERS or unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+def paged(message: PageMessage) -> str:
+    """Who is paged, and as what."""
+    words, rung = words_for(message.locale), message.rung
+    name = clean(message.person_name or message.person)
+    if rung is None:
+        return words.person(name, "", None, 0)
+    try:
+        after_ms = parse_duration_ms(rung.after) if rung.after else 0
+    except DurationError:
+        after_ms = 0
+    return words.person(name, clean(rung.role), rung.index, after_ms // 1000)
+
+
+def next_line(message: PageMessage) -> str:
+    """Who hears of it next and when, in the reader's zone; empty when nobody does."""
+    rung = message.next_rung
+    if rung is None:
+        return ""
+    roles, people = [clean(role) for role in rung.roles], [clean(name) for name in rung.people]
+    return words_for(message.locale).next(roles, people, moment(message, rung.due_at))
+
+
+def state_line(message: PageMessage) -> str:
+    """Who has it, or that it is over; empty while nobody has it."""
+    words = words_for(message.locale)
+    if message.incident.state in {State.RESOLVED, State.CLOSED}:
+        return words.ended(clean(message.ended_by), moment(message, message.ended_at))
+    if not message.holder:
+        return ""
+    return words.taken(clean(message.holder), moment(message, message.held_at), moment(message, message.held_until))
+
+
+def moment(message: PageMessage, at: int | None) -> str:
+    """An instant (ms UTC) for the reader, with the day when that is not the day of writing; empty for None."""
+    words = words_for(message.locale)
+    if at is None:
+        return ""
+    is_near = message.written_at is None or is_same_day(at, message.written_at, message.time_zone)
+    return words.clock(at, message.time_zone) if is_near else words.short_time(at, message.time_zone)
+
+
+def said_lines(message: PageMessage) -> list[str]:
+    """The text of a notice, line by line."""
+    return [clean(line) for line in message.said.splitlines()[:SAID_LINES_MAX]]
+
+
+def is_drill(message: PageMessage) -> bool:
+    """Whether it is only an exercise: every title says so."""
+    return all(incident.title.startswith(_DRILL) for incident in message.others or (message.incident,))
+
+
+def is_notice(message: PageMessage) -> bool:
+    """Whether it is not about alerts: there is nothing to take."""
+    return message.kind.value in _NOTICES
+
+
+def is_answerable(message: PageMessage) -> bool:
+    """Whether there is something to take or to resolve, and something to do it with."""
+    live = any(incident.state in {State.OPEN, State.ACKNOWLEDGED} for incident in message.others or (message.incident,))
+    can = bool(message.acknowledge_url or message.token or message.numbers)
+    return live and can and message.kind is not PageKind.EMERGENCY and not is_notice(message)
+
+
+def is_late(message: PageMessage) -> bool:
+    """Whether its reader must know that it should have come earlier."""
+    return message.late_by_s >= LATE_SHOWN_FROM_S
+
+
+def is_link(text: str) -> bool:
+    """Whether it may stand where links are followed."""
+    return text.startswith(("https://", "http://")) and text == clean(text) and " " not in text
+
+
+def _line(message: PageMessage, number: str, tail: str, characters_max: int) -> str:
+    head = begins(message) + number
+    shown = cut(what(message, message.incident), max(characters_max - len(head) - len(tail), 0))
+    return cut((head + shown).rstrip() + tail, characters_max)
+
+
+def _told_line(message: PageMessage) -> str:
+    title, said = clean(message.incident.title), clean(" ".join(said_lines(message)))
+    return title if not said else said if said.startswith(title) else title + ": " + said
+
+
+def _hints(message: PageMessage, *, can_reply: bool) -> list[str]:
+    words = words_for(message.locale)
+    return [words.acknowledge_hint(clean(message.person_name or message.person)), *([words.reply_hint()] if can_reply else [])]
 
 
 def _incident_body(incident: IncidentView) -> dict[str, object]:
@@ -237,34 +354,20 @@ def _incident_body(incident: IncidentView) -> dict[str, object]:
         "severity": incident.severity,
         "service": clean(incident.service),
         "state": incident.state,
-        "opened_at": _instant(incident.opened_at).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "opened_at": (EPOCH + timedelta(milliseconds=incident.opened_at)).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "alerts": {"firing": incident.firing, "resolved": incident.resolved},
         "labels": {clean(name): clean(value) for name, value in incident.labels.items()},
         "url": incident.url,
     }
 
 
-def _number(incident: IncidentView) -> str:
-    return "S" + str(incident.severity) + " " + clean(incident.id)
-
-
-def _what(incident: IncidentView, *, room: int) -> str:
-    service = cut(clean(incident.service), SERVICE_CHARACTERS_MAX)
-    title = clean(incident.title)
-    return cut(service + ": " + title if service and title else service or title, max(room, 0))
-
-
-def _is_late(message: PageMessage) -> bool:
-    return message.late_by_s >= LATE_SHOWN_FROM_S
-
-
 def _together(message: PageMessage) -> tuple[tuple[str, str], ...]:
     words = words_for(message.locale)
     rows = [
         (
-            _number(incident),
-            _what(incident, room=TITLE_CHARACTERS_MAX)
-            + ", "
+            words.mark(incident.severity) + clean(incident.id),
+            cut(what(message, incident), TITLE_CHARACTERS_MAX)
+            + words.comma
             + words.since(incident.state, words.short_time(incident.opened_at, message.time_zone))
             + (" " + clean(incident.url) if incident.url else ""),
         )
@@ -283,14 +386,10 @@ def _labels(message: PageMessage) -> tuple[tuple[str, str], ...]:
     return tuple(rows)
 
 
-def _is_link(text: str) -> bool:
-    return text.startswith(("https://", "http://")) and text == clean(text)
-
-
 def _table(rows: Sequence[tuple[str, str]]) -> Markup:
     cells = (
         Markup('<tr><th style="%s">%s</th><td style="%s">%s</td></tr>')
-        % (_CELL, name, _CELL, Markup('<a href="%s">%s</a>') % (value, value) if _is_link(value) else value)
+        % (_CELL, name, _CELL, Markup('<a href="%s">%s</a>') % (value, value) if is_link(value) else value)
         for name, value in rows
     )
     return Markup('<table style="border-collapse:collapse">%s</table>') % Markup("\n").join(cells)
@@ -300,102 +399,5 @@ _BODY = "margin:16px;font:16px/1.5 system-ui,sans-serif;color:#15191e;background
 _LEAD = "margin:0 0 16px;padding:8px 12px;border-left:6px solid;font-weight:600"
 _BUTTON = "display:inline-block;padding:12px 24px;border-radius:6px;background:#0b57d0;color:#fff;text-decoration:none"
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;font-weight:400"
-_COLOURS = {1: "#b3261e", 2: "#8a4300", 3: "#0a569f"}
-
-
-def _instant(at: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=at)
-
-
-def _local(at: int, time_zone: str) -> tuple[datetime, str]:
-    """The instant on the reader's wall clock and the zone's short name; UTC for an unknown zone: a page must go out."""
-    zone: tzinfo
-    try:
-        zone = ZoneInfo(time_zone)
-    except (KeyError, ValueError, OSError):
-        zone = UTC
-    local = _instant(at).astimezone(zone)
-    name = local.tzname() or "UTC"
-    return local, "UTC" + name if name[0] in "+-" else name  # many zones have only an offset for a name
-
-
-class English:
-    """The words of a page in English. A translation is a class with the same names, added to `words_for`."""
-
-    lang = "en"
-    incident, title, service, opened, alerts, paged = "Incident", "Title", "Service", "Since", "Alerts", "Paged"
-    lateness, also_told, next_step, runbook, link = "Late", "Also told", "Next", "Runbook", "Open"
-    together, labels, acknowledge = "Fell due together", "Labels", "Acknowledge"
-    acknowledge_hint = "The link only shows the incident; the button there acknowledges it."
-    months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    days = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-
-    def begins(self, kind: PageKind, state: str) -> str:
-        """What the line begins with, by the kind of the page."""
-        if kind is PageKind.REMINDER and state == State.ACKNOWLEDGED:
-            return "Still on it? "
-        return {
-            PageKind.PAGE: "",
-            PageKind.REMINDER: "Still: ",
-            PageKind.REOPENED: "Reopened: ",
-            PageKind.RESOLVED: "Resolved: ",
-            PageKind.TEST: "Test: ",
-            PageKind.EMERGENCY: "EMERGENCY: ",
-        }[kind]
-
-    def since(self, state: str, time: str) -> str:
-        """Since when it has been so; what is over was opened then."""
-        return ("opened " if state in {State.RESOLVED, State.CLOSED} else "since ") + time
-
-    def short_time(self, at: int, time_zone: str) -> str:
-        """`23 Nov 02:54 KST`; with the day, for a late page may be read on the next."""
-        local, zone = _local(at, time_zone)
-        return f"{local.day} {self.months[local.month - 1]} {local:%H:%M} {zone}"
-
-    def long_time(self, at: int, time_zone: str) -> str:
-        """`Mon 23 Nov 2026 02:54:07 KST (Asia/Seoul)`: short zone names alone are ambiguous (CST)."""
-        local, zone = _local(at, time_zone)
-        day = f"{self.days[local.weekday()]} {local.day} {self.months[local.month - 1]} {local.year}"
-        place = f" ({local.tzinfo})" if str(local.tzinfo) != zone else ""
-        return f"{day} {local:%H:%M:%S} {zone}{place}"
-
-    def late(self, late_by_s: float) -> str:
-        """`12 min late`, in at most two units."""
-        minutes, seconds = divmod(int(late_by_s), 60)
-        hours, minutes = divmod(minutes, 60)
-        days, hours = divmod(hours, 24)
-        units = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-        first = next(index for index, (count, _) in enumerate(units) if count or index == len(units) - 1)
-        shown = [f"{count} {unit}" for count, unit in units[first : first + 2] if count]
-        return " ".join(shown if first < 2 else shown[:1]) + " late"  # from an hour on, two units
-
-    def and_more(self, count: int) -> str:
-        """How many are not named."""
-        return f"and {count} more"
-
-    def severity(self, number: str, severity: int, state: str) -> str:
-        """The incident in one row."""
-        return number + ", severity " + str(severity) + (", " + state if state else "")
-
-    def counts(self, firing: int, resolved: int) -> str:
-        """How many alerts hold and how many are over."""
-        return f"{firing} firing, {resolved} resolved"
-
-    def person(self, name: str, rung: RungView | None) -> str:
-        """Who is paged, and as what."""
-        if rung is None:
-            return name
-        after = "at once" if rung.after in {"", "0s"} else "after " + clean(rung.after)
-        return name + " as " + clean(rung.role) + ", rung " + str(rung.index + 1) + " of the ladder (" + after + ")"
-
-    def page(self, page_id: str, attempt: int) -> str:
-        """The page's own name, the same on every copy, so that copies are known for what they are."""
-        return "Page " + page_id + (", attempt " + str(attempt) + " of the same page" if attempt > 1 else "")
-
-
-_ENGLISH = English()
-
-
-def words_for(locale: str) -> English:
-    """The words for a reader's locale: English, until there is a second language."""
-    return _ENGLISH
+_PLAIN_COLOUR = "#0a569f"
+_COLOURS = {1: "#b3261e", 2: "#8a4300", 3: _PLAIN_COLOUR}

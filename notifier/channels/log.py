@@ -12,7 +12,9 @@ from typing import TextIO
 import structlog
 
 from notifier.channels.outcome import Outcome, Sent, Unreachable
-from notifier.message import PageMessage, clean, one_line, words_for
+from notifier.message import PageMessage, next_line, one_line, paged
+from notifier.words import words_for
+from tocsin.runtime.text import clean
 
 _log = structlog.get_logger(__name__)
 
@@ -59,10 +61,10 @@ def _block(message: PageMessage, *, link: bool) -> str:
     words = words_for(message.locale)
     lines = [
         one_line(message),
-        words.paged + ": " + words.person(clean(message.person_name or message.person), message.rung),
+        words.paged + ": " + paged(message),
     ]
-    if message.next_line:
-        lines.append(words.next_step + ": " + clean(message.next_line))
+    if message.next_rung:
+        lines.append(words.next_step + ": " + next_line(message))
     if link and message.acknowledge_url:
         lines.append(words.acknowledge + ": " + clean(message.acknowledge_url))
     elif message.incident.url:

@@ -30,8 +30,9 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import aiosmtplib
 
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
-from notifier.message import PageMessage, clean, cut, html, plain_text, subject
+from notifier.message import PageMessage, html, plain_text, subject
 from tocsin.policy.accounts import MailAccount
+from tocsin.runtime.text import clean, cut
 
 TOTAL_LIMIT_S = 15.0
 QUIT_LIMIT_S = 1.0

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from notifier.channels import Channels, ChannelsConfig, Sent, Unreachable
 from notifier.channels.log import LogChannel
-from notifier.message import IncidentView, PageMessage, RungView
+from notifier.message import IncidentView, NextRung, PageMessage, RungView
 from tocsin.policy.model import PageKind
 
 PAGE = PageMessage(
@@ -35,7 +35,7 @@ PAGE = PageMessage(
     locale="en",
     late_by_s=0.0,
     told=(),
-    next_line="customer-service-engineer at 18:54 UTC",
+    next_rung=NextRung(roles=("customer-service-engineer",), people=(), due_at=1_795_373_647_000),
     acknowledge_url="http://127.0.0.1:9096/a/SECRET",
 )
 
@@ -60,9 +60,9 @@ async def test_a_terminal_shows_who_is_paged_and_how_to_take_it() -> None:
     await LogChannel(output=terminal).send("log:", PAGE)
     assert terminal.getvalue() == (
         "\n"
-        "  | S2 INC-7 storage: disk[2J full S1 INC-1 forged, since 22 Nov 17:54 UTC\n"
-        "  | Paged: Kim as duty-engineer, rung 1 of the ladder (at once)\n"
-        "  | Next: customer-service-engineer at 18:54 UTC\n"
+        "  | S2 INC-7 storage: disk[2J full S1 INC-1 forged, since Sun 22 Nov 17:54 UTC\n"
+        "  | Paged: Kim as duty engineer, rung 1 of the ladder (at once)\n"
+        "  | Next: customer service engineer at 18:54 UTC\n"
         "  | Acknowledge: http://127.0.0.1:9096/a/SECRET\n"
         "\n"
     )

@@ -42,7 +42,7 @@ PAGE = PageMessage(
     locale="ko",
     late_by_s=0.0,
     told=("Park",),
-    next_line=None,
+    next_rung=None,
     acknowledge_url="https://tocsin.example.com/a/TOKEN",
 )
 FROM = "Tocsin <tocsin@example.com>"

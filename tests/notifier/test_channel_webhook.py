@@ -41,7 +41,7 @@ PAGE = PageMessage(
     locale="ko",
     late_by_s=0.0,
     told=(),
-    next_line=None,
+    next_rung=None,
     acknowledge_url="https://tocsin.example.com/a/TOKEN",
 )
 

@@ -11,10 +11,9 @@ from notifier.message import (
     ONE_LINE_CHARACTERS_MAX,
     SUBJECT_CHARACTERS_MAX,
     IncidentView,
+    NextRung,
     PageMessage,
     RungView,
-    clean,
-    cut,
     html,
     one_line,
     page_body,
@@ -22,6 +21,7 @@ from notifier.message import (
     subject,
 )
 from tocsin.policy.model import PageKind
+from tocsin.runtime.text import clean, cut
 
 OPENED_AT = 1_795_370_047_000  # 2026-11-22T17:54:07Z, 02:54:07 the next day in Seoul
 
@@ -49,10 +49,10 @@ PAGE = PageMessage(
     person="kim",
     person_name="김민수",
     time_zone="Asia/Seoul",
-    locale="ko",
+    locale="en",
     late_by_s=0.2,
     told=("Park", "Lee"),
-    next_line="technical-support-lead at 03:54 KST",
+    next_rung=NextRung(roles=("technical-support-lead",), people=(), due_at=1_795_373_647_000),
     acknowledge_url="https://tocsin.example.com/a/TOKEN",
 )
 HOSTILE = "x\r\nBcc: all@example.com\x1b[2J\u202egnp\u2066\ud800<script>{0.__class__}{{7*7}}%s &amp;"
@@ -78,7 +78,7 @@ def test_the_json_is_that_of_the_contract() -> None:
         "rung": {"after": "30m", "role": "customer-service-engineer", "index": 1},
         "person": "kim",
         "late_by_s": 0.2,
-        "text": "S1 INC-42 payments: errors 38%, since 23 Nov 02:54 KST",
+        "text": "S1 INC-42 payments: errors 38%, since Mon 23 Nov 02:54 KST",
         "acknowledge_url": "https://tocsin.example.com/a/TOKEN",
     }
 
@@ -89,9 +89,9 @@ def test_incidents_that_fall_due_together_are_all_named() -> None:
     incidents = body["incidents"]
     assert isinstance(incidents, list)
     assert [incident["id"] for incident in incidents] == ["INC-42", "INC-43"]
-    assert one_line(together) == "S1 INC-42 payments: errors 38%, since 23 Nov 02:54 KST, and 1 more"
+    assert one_line(together) == "S1 INC-42 payments: errors 38%, since Mon 23 Nov 02:54 KST, and 1 more"
     assert subject(together) == "[S1] payments: errors 38% (INC-42) and 1 more"
-    assert "S2 INC-43: search: slow, since 23 Nov 02:54 KST" in plain_text(together)
+    assert "S2 INC-43: search: slow, since Mon 23 Nov 02:54 KST" in plain_text(together)
 
 
 def test_a_page_that_no_rung_asked_for_has_none() -> None:
@@ -123,7 +123,7 @@ def test_every_kind_of_page_has_words() -> None:
 
 
 def test_what_is_over_was_opened_then() -> None:
-    assert one_line(replace(PAGE, incident=replace(PAYMENTS, state="resolved"))).endswith(", opened 23 Nov 02:54 KST")
+    assert one_line(replace(PAGE, incident=replace(PAYMENTS, state="resolved"))).endswith(", opened Mon 23 Nov 02:54 KST")
 
 
 @pytest.mark.parametrize(
@@ -147,13 +147,13 @@ def test_a_late_page_says_how_late_it_is(late_by_s: float, says: str | None) -> 
 @pytest.mark.parametrize(
     ("time_zone", "shown"),
     [
-        ("Asia/Seoul", "23 Nov 02:54 KST"),
-        ("Europe/Berlin", "22 Nov 18:54 CET"),
-        ("America/Sao_Paulo", "22 Nov 14:54 UTC-03"),
-        ("UTC", "22 Nov 17:54 UTC"),
-        ("Mars/Olympus", "22 Nov 17:54 UTC"),
-        ("../etc/passwd", "22 Nov 17:54 UTC"),
-        ("", "22 Nov 17:54 UTC"),
+        ("Asia/Seoul", "Mon 23 Nov 02:54 KST"),
+        ("Europe/Berlin", "Sun 22 Nov 18:54 CET"),
+        ("America/Sao_Paulo", "Sun 22 Nov 14:54 UTC-03"),
+        ("UTC", "Sun 22 Nov 17:54 UTC"),
+        ("Mars/Olympus", "Sun 22 Nov 17:54 UTC"),
+        ("../etc/passwd", "Sun 22 Nov 17:54 UTC"),
+        ("", "Sun 22 Nov 17:54 UTC"),
     ],
 )
 def test_times_are_the_readers_and_name_the_zone(time_zone: str, shown: str) -> None:
@@ -172,9 +172,9 @@ def test_a_mail_says_who_was_told_what_comes_next_and_how_to_take_it() -> None:
         "Acknowledge: https://tocsin.example.com/a/TOKEN",
         "Incident: INC-42, severity 1, open",
         "Alerts: 3 firing, 1 resolved",
-        "Paged: 김민수 as customer-service-engineer, rung 2 of the ladder (after 30m)",
+        "Paged: 김민수 as customer service engineer, rung 2 of the ladder (after 30 min)",
         "Also told: Park, Lee",
-        "Next: technical-support-lead at 03:54 KST",
+        "Next: technical support lead at 03:54 KST",
         "Runbook: https://runbooks.example.com/payments",
         "Open: https://tocsin.example.com/incidents/INC-42",
         "  cluster: a",
@@ -201,7 +201,7 @@ def test_the_subject_carries_severity_service_title_and_number() -> None:
 @given(
     title=st.text(max_size=400),
     service=st.text(max_size=200),
-    kind=st.sampled_from(PageKind),
+    kind=st.sampled_from([kind for kind in PageKind if kind not in {PageKind.HANDOVER, PageKind.NOTICE}]),
     late_by_s=st.floats(0, 1e7),
     several=st.booleans(),
 )
@@ -214,7 +214,7 @@ def test_one_line_and_subject_keep_their_limits_and_the_number(
     assert len(line) <= ONE_LINE_CHARACTERS_MAX
     assert len(mail_subject) <= SUBJECT_CHARACTERS_MAX
     assert "S1 INC-4294967296" in line
-    assert ", since 23 Nov 02:54 KST" in line
+    assert ", since Mon 23 Nov 02:54 KST" in line
     assert "(INC-4294967296)" in mail_subject
     assert (line, mail_subject) == (clean(line), clean(mail_subject))
     json.dumps(page_body(message), ensure_ascii=False).encode()
@@ -223,7 +223,7 @@ def test_one_line_and_subject_keep_their_limits_and_the_number(
 def test_a_title_too_long_ends_in_an_ellipsis_before_the_time() -> None:
     line = one_line(replace(PAGE, incident=replace(PAYMENTS, title="error " * 100)))
     assert len(line) == ONE_LINE_CHARACTERS_MAX
-    assert line.endswith(" error e…, since 23 Nov 02:54 KST")
+    assert line.endswith(" err…, since Mon 23 Nov 02:54 KST")
 
 
 def test_a_cut_parts_no_letter_from_its_accent_and_no_emoji() -> None:
@@ -246,7 +246,7 @@ def test_hostile_text_stays_text_everywhere() -> None:
     message = replace(PAGE, incident=incident, others=(incident, incident), person_name=HOSTILE, told=(HOSTILE,))
     for text in (one_line(message), subject(message), plain_text(message), html(message)):
         assert not {"\r", "\x1b", "\u202e", "\u2066", "\ud800"} & set(text)
-        assert "{0.__class__}{{7" in text
+        assert "{0.__class__}{{" in text
     assert "\n" not in one_line(message) + subject(message)
     assert "<script>" not in html(message)
     assert "&lt;script&gt;" in html(message)
