@@ -45,12 +45,16 @@ NOT_A_URL: Final = Refused("the address is not a URL")
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """What came back. `where` is host and port; `body` has at most ANSWER_BYTES_MAX; `pause_s` is its Retry-After, clamped to an hour."""
+    """What came back. `where` is host and port; `body` has at most ANSWER_BYTES_MAX; `pause_s` is its Retry-After, clamped to an hour.
+
+    The names of `headers` are looked up whatever their case.
+    """
 
     where: str
     status: int
     body: bytes = field(default=b"", repr=False)
     pause_s: float | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def ok(self) -> bool:
@@ -94,11 +98,12 @@ class HttpSender:
         headers: Mapping[str, str] | None = None,
         whole: bool = False,
         limit_s: float | None = None,
+        bytes_max: int = ANSWER_BYTES_MAX,
     ) -> HttpAnswer | Refused | Unreachable:
         """Send one request; return the answer, whatever its status, or why there is none.
 
         `whole`: the body of a 2xx decides too, so an answer that breaks off is none; otherwise the status stands and the body is what came
-        within two seconds. `limit_s` in place of the sender's own limit is for long polling.
+        within two seconds. `limit_s` in place of the sender's own limit, and `bytes_max` of a `whole` body, are for long polling.
         """
         limit_s = self._total_limit_s if limit_s is None else limit_s
         try:
@@ -112,9 +117,9 @@ class HttpSender:
                 method, target, data=body or None, headers=headers, allow_redirects=False, timeout=timeout
             ) as response:
                 ok = 200 <= response.status < 300
-                content = await (_read_whole if whole and ok else _read_out)(response)
+                content = await (_read_whole(response, bytes_max) if whole and ok else _read_out(response))
                 pause_s = retry_after_s(response.headers.get("Retry-After"), now_ms=self._wall_clock())
-                return HttpAnswer(where, response.status, content, pause_s)
+                return HttpAnswer(where, response.status, content, pause_s, response.headers)
         except aiohttp.InvalidURL:
             return NOT_A_URL
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError, aiohttp.ClientSSLError) as error:
@@ -191,12 +196,12 @@ def _reason(what: str, where: str, error: Exception) -> str:
     return f"{what} {where}: {kind}"
 
 
-async def _read_whole(response: aiohttp.ClientResponse) -> bytes:
+async def _read_whole(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
     """The body, cut at its limit; raises what `call` catches when it breaks off."""
     content = bytearray()
-    while len(content) < ANSWER_BYTES_MAX and (chunk := await response.content.read(ANSWER_BYTES_MAX - len(content))):
+    while len(content) < bytes_max and (chunk := await response.content.read(bytes_max - len(content))):
         content += chunk
-    if len(content) >= ANSWER_BYTES_MAX:
+    if len(content) >= bytes_max:
         response.close()
     return bytes(content)
 
