@@ -73,8 +73,13 @@ def _turn_by_wall(starts: int, every: Every, wall: int) -> int:
 
 def hand_overs(starts: str, every: Every, zone: str, from_at: int, to_at: int) -> Iterator[int]:
     """Yield the instants in [from_at, to_at) at which a turn begins, in order; those of turns without length come twice."""
+    return (instant_of(wall, zone) for wall in hand_over_walls(starts, every, zone, from_at, to_at))
+
+
+def hand_over_walls(starts: str, every: Every, zone: str, from_at: int, to_at: int) -> Iterator[int]:
+    """Yield the wall times of the same hand-overs."""
     turn = turn_at(starts, every, zone, from_at) or 0
-    while (at := turn_begins(starts, every, turn, zone)) < to_at:
+    while (at := instant_of(wall := turn_wall(starts, every, turn), zone)) < to_at:
         if at >= from_at:
-            yield at
+            yield wall
         turn += 1

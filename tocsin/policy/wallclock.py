@@ -69,6 +69,17 @@ def _first_with_other_offset(early: int, late: int, zone: tzinfo) -> int:
     return late
 
 
+def is_skipped(wall: int, zone: str) -> bool:
+    """Whether the clocks of a zone never show a wall time."""
+    return wall_at(instant_of(wall, zone), zone) != wall
+
+
+def is_repeated(wall: int, zone: str) -> bool:
+    """Whether the clocks of a zone show a wall time twice."""
+    shown = (_EPOCH + timedelta(milliseconds=wall)).replace(tzinfo=_zone(zone))
+    return _offset_ms(shown) > _offset_ms(shown.replace(fold=1))
+
+
 @lru_cache(maxsize=4_096)
 def wall_of(text: str) -> int:
     """Read a local date and time as a wall time: `2026-01-05T09:00`, without a zone; raises ValueError."""

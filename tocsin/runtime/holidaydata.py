@@ -33,11 +33,11 @@ def holidays_of(region: str) -> Holidays:
     """Return the holidays of `KR`, `CN`, `US-CA` ..., those that the package knows between 2020 and 2040; raises RegionUnknown."""
     import holidays  # noqa: PLC0415  most files name none, and the import takes a sixth of a second
 
-    country, _, part = region.partition("-")
+    country, dash, part = region.partition("-")
     supported = holidays.list_supported_countries()
     if country not in supported:
         raise RegionUnknown(region, tuple(supported))
-    if part and part not in supported[country]:
+    if dash and part not in supported[country]:
         raise RegionUnknown(region, tuple(f"{country}-{each}" for each in supported[country]))
     kind = getattr(holidays, country)
     first, last = max(FIRST_YEAR, kind.start_year), min(LAST_YEAR, kind.end_year)
