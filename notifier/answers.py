@@ -15,7 +15,7 @@ from itsdangerous import BadData, Signer
 
 from tocsin.policy.events import Acknowledged, Event, PageDelivered, PageUndelivered, PassedOn, Resolved
 from tocsin.policy.incident import Decision
-from tocsin.policy.model import State
+from tocsin.policy.model import Incident, PageKind, PageStatus, State
 from tocsin.policy.rules import EMERGENCY_PERSON, Person
 from tocsin.runtime import acting
 from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
@@ -23,6 +23,9 @@ from tocsin.runtime.service import Deps
 
 CALLBACKS = "/callbacks"
 """Where providers send what people answered and what became of a message, on the notifier's listener."""
+
+LOOKED_THROUGH_MAX = 5_000
+"""Incidents that are read to find the one that an answer without a number means; with more, the number is asked for."""
 
 _SALT = b"tocsin.callback"
 
@@ -42,6 +45,13 @@ class Answered:
     state: State | None = None
     holder: str = ""
     until: int | None = None
+
+
+def _waits_for(incident: Incident, person: str) -> bool:
+    kinds = {page.kind for page in incident.pages if page.person == person and page.status is PageStatus.SENT}
+    if incident.state is State.ACKNOWLEDGED:
+        return incident.acknowledged_by == person and PageKind.REMINDER in kinds
+    return incident.state is State.OPEN and bool(kinds - {PageKind.UPDATE})
 
 
 class Answers:
@@ -67,6 +77,18 @@ class Answers:
     def read_link(self, token: str) -> Link | LinkExpired | LinkInvalid:
         """Return what the token of a page (`PageMessage.token`) allows now."""
         return read_token(self._signing_key, token, self._deps.clock.now_ms())
+
+    async def waiting_for(self, person: str) -> tuple[int, ...] | None:
+        """Return the open incidents that this person was paged about and nobody has, and those that the person holds and was asked about.
+
+        For an answer that names none. None when too many are open to look through. Raises StoreAway.
+        """
+        store = self._deps.store
+        numbers = [number for shard in range(store.shards) for number in (await store.groups(shard)).values()]
+        if len(numbers) > LOOKED_THROUGH_MAX:
+            return None
+        found = (await store.load_many(numbers)).values()
+        return tuple(sorted(incident.number for incident in found if _waits_for(incident, person)))
 
     # --- what they do --------------------------------------------------------------------------------------------------------------
 
