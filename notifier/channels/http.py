@@ -82,12 +82,17 @@ class HttpSender:
         self._session: aiohttp.ClientSession | None = None
 
     async def post_json(
-        self, url: str, payload: object, headers: Mapping[str, str] | None = None, *, whole: bool = False
+        self,
+        url: str,
+        payload: object,
+        headers: Mapping[str, str] | None = None,
+        *,
+        whole: bool = False,
+        limit_s: float | None = None,
     ) -> HttpAnswer | Refused | Unreachable:
         """POST a value as JSON; see `call`."""
-        return await self.call(
-            "POST", url, body=json_bytes(payload), headers={"Content-Type": "application/json", **(headers or {})}, whole=whole
-        )
+        headers = {"Content-Type": "application/json", **(headers or {})}
+        return await self.call("POST", url, body=json_bytes(payload), headers=headers, whole=whole, limit_s=limit_s)
 
     async def call(
         self,

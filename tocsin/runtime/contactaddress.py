@@ -6,10 +6,11 @@ or a token: a fault names the scheme at most.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Callable
 from email.utils import parseaddr
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from tocsin.runtime.yamltree import did_you_mean, shown
 
@@ -53,6 +54,8 @@ _SLACK = re.compile(r"[UWCGD][A-Z0-9]{2,30}")
 _TELEGRAM = re.compile(r"-?[0-9]{1,20}|@[A-Za-z][A-Za-z0-9_]{3,31}")
 _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _SENDER_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 _&+-]{1,11}|MG[0-9a-fA-F]{32}")
+_APPRISE = re.compile(r"[A-Za-z][A-Za-z0-9]{1,29}://.")
+_TOPIC = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAIL = re.compile(r"[!-?A-~]{1,64}@[^\s@\"<>(),;:\\/?#\[\]]+", re.ASCII)
 
 
@@ -97,9 +100,32 @@ def _fault(scheme: str, address: str) -> str | None:
         case "sms" | "tel":
             return None if _PHONE.fullmatch(rest) else f"this is no international phone number, expected one as {scheme}:+821012345678"
         case "apprise":
-            return None if "://" in rest else "this is not an Apprise URL, expected one such as apprise:gotify://host/token"
+            return _apprise_fault(rest)
         case _:
-            return web_fault(address.partition("+")[2], what=f"a {scheme.partition('+')[0]} address")
+            return _provider_fault(scheme.partition("+")[0], address.partition("+")[2])
+
+
+def _apprise_fault(address: str) -> str | None:
+    """Whether Apprise knows the service is only seen when it sends: to ask it takes a second for each start of each role."""
+    if _APPRISE.match(address) is None:
+        return "this is not an Apprise URL, expected one such as apprise:gotify://host/token"
+    if importlib.util.find_spec("apprise") is None:
+        return "this needs the extra `apprise`, which is not installed here: pip install 'tocsin[apprise]'"
+    return None
+
+
+def _provider_fault(channel: str, address: str) -> str | None:
+    """Say what a provider's web address lacks: what is easily lost when it is copied."""
+    fault = web_fault(address, what=f"a {channel} address")
+    if fault is not None:
+        return fault
+    url = urlsplit(address)
+    if channel == "ntfy" and not _TOPIC.fullmatch(url.path.rstrip("/").rpartition("/")[2]):
+        return "the address does not end with a topic, expected one such as ntfy+https://ntfy.example.com/kim-pages"
+    wanted = {"dingtalk": "access_token", "wecom": "key"}.get(channel)
+    if wanted is not None and not parse_qs(url.query).get(wanted):
+        return f"the address has no {wanted}, expected the robot's whole address with ?{wanted}=..."
+    return None
 
 
 def web_fault(address: str, *, what: str) -> str | None:
