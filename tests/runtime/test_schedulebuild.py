@@ -1,6 +1,8 @@
 """The sections hours, schedules and roles of the rules file: what they mean, and what is said when they are wrong."""
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -244,3 +246,17 @@ def test_the_parts_of_a_country_have_holidays_of_their_own() -> None:
 def test_a_region_that_is_none_is_refused(region: str) -> None:
     with pytest.raises(RegionUnknown):
         holidays_of(region)
+
+
+def test_the_examples_for_users_can_be_used_as_they_stand() -> None:
+    page = (Path(__file__).parents[2] / "docs/schedules.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    day_desk = "  day-desk: {time_zone: Asia/Seoul, layers: [{rotation: [kim, lee], every: 1w, starts: 2026-01-05T09:00}]}\n"
+    head = HEAD.replace("choi:", "jeong: {contacts: ['log:']}, choi:").replace("0s: duty", "0s: duty-engineer")
+    text = head + blocks[0] + day_desk + blocks[1] + blocks[2]
+    rules, problems, _ = check_rules(text, file_name="r.yaml", environment={}, read_file=no_file)
+    assert problems == ()
+    assert rules is not None
+    assert holders("support", seoul("2026-02-17T10:00"), rules) == ("kim", "lee")
+    assert holders("duty-engineer", seoul("2026-02-17T10:00"), rules) == ("jeong",)  # 43 days on
