@@ -6,13 +6,14 @@ a test says otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 import orjson
 
+from tocsin.policy.delivery import HELD_MAX_MS, URGENT
 from tocsin.policy.events import AlertsChanged, Event, OpenedByAlerts, OpenedByPerson, PageSent, TimerDue
 from tocsin.policy.fold import EXPIRED, AlertBook, Fold, Folded
 from tocsin.policy.incident import Decision, Reason, decide, open_incident, outbox_changes
@@ -22,6 +23,7 @@ from tocsin.policy.rules import (
     Contact,
     Emergency,
     Person,
+    Quiet,
     Rules,
     Service,
     ServiceTable,
@@ -37,6 +39,7 @@ from tocsin.store import codec
 SECOND = 1_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
+ZONE = "Asia/Seoul"
 NIGHT = round(datetime.fromisoformat("2026-02-17T02:00:00+09:00").timestamp() * 1000)
 
 DUTY, CSE, LEAD, MANAGER = "duty-engineer", "customer-service-engineer", "technical-support-lead", "general-manager"
@@ -72,14 +75,16 @@ def make_rules(
     ladder: Ladder = LADDER,
     plan: Plan = PLAN,
     holders: Mapping[str, tuple[str, ...]] | None = None,
-    contacts: Mapping[str, tuple[int, ...]] | None = None,
+    contacts: Mapping[str, Sequence[int | Contact]] | None = None,
+    quiet: Mapping[str, tuple[Quiet, ...]] | None = None,
     emergency: tuple[str, ...] = ("log:",),
     group_by: tuple[str, ...] = ("alertname",),
     severities: tuple[SeverityRule, ...] = (),
 ) -> Rules:
-    """Return the house's rules with some of them changed: `holders` role -> people, `contacts` person -> when each contact is tried."""
+    """Return the house's rules, some of them changed: `holders` role -> people, `contacts` person -> contacts, or when each is tried."""
     services = (Service("web", (), group_by, replace(plan, ladder=ladder)),)
-    people = CONTACTS | dict(contacts or {})
+    ways: dict[str, Sequence[int | Contact]] = {**CONTACTS, **(contacts or {})}
+    people = {p: tuple(way if isinstance(way, Contact) else Contact("log:", way) for way in each) for p, each in ways.items()}
     return Rules(
         version=1,
         severities=severities,
@@ -87,7 +92,7 @@ def make_rules(
         ladders={ladder.name: ladder},
         roles={name: Role(name, who) for name, who in (HOLDERS | dict(holders or {})).items()},
         schedules={},
-        people={p: Person(p, p.title(), "en", "UTC", tuple(Contact("log:", after) for after in delays)) for p, delays in people.items()},
+        people={p: Person(p, p.title(), "en", ZONE, each, (quiet or {}).get(p, ())) for p, each in people.items()},
         integrations=(),
         inhibit=(),
         emergency=Emergency(to=emergency),
@@ -112,6 +117,7 @@ def firing(severity: int, count: int = 1) -> tuple[int, int, int, int]:
 
 
 QUIET = (0, 0, 0, 0)
+"""Nothing fires."""
 
 PENDING_MAX = 60
 """Far more pages than the people of the house have contacts: what waits must not pile up."""
@@ -220,6 +226,11 @@ class Story:
         while (at := self._next()) is not None and at <= self.now:
             self._step()
 
+    def page_of(self, person: str, contact: int = 0, kind: PageKind | None = None) -> Page:
+        """Return the newest page to a contact."""
+        found = [p for p in self.incident.pages if (p.person, p.contact) == (person, contact) and kind in (None, p.kind)]
+        return found[-1]
+
     def _step(self) -> None:
         due_at = self.incident.due_at
         if due_at is not None and due_at <= self.now:
@@ -283,6 +294,7 @@ def must_hold(decision: Decision) -> None:
     assert after.resolved >= 0
     assert after.next_rung <= len(after.rungs)
     assert len({p.id for p in after.pages}) == len(after.pages)
+    _receipts_must_hold(after)
     if before is None or before.pages is not after.pages:
         _pages_must_hold(decision)
 
@@ -291,9 +303,8 @@ def _pages_must_hold(decision: Decision) -> None:
     before, after = decision.before, decision.incident
     old = {p.id for p in before.pages} if before else set()
     new = [p for p in after.pages if p.id not in old]
-    forced = (
-        decision.reason in (Reason.PERSON_UNREACHED, Reason.PASSED_ON) or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
-    )
+    told = decision.reason in (Reason.PERSON_UNREACHED, Reason.PASSED_ON)
+    forced = told or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
     for page in new:
         assert page.due_at >= after.changed_at, "a page is never due before it was decided"
         assert page.rung_due_at <= after.changed_at, "no rung is early"
@@ -301,6 +312,20 @@ def _pages_must_hold(decision: Decision) -> None:
             assert after.triggered_at + after.rungs[page.rung].after_ms <= after.changed_at, "no rung is early"
     assert len({(p.person, p.contact, p.step) for p in new}) == len(new), "one page per person and contact in one step"
     assert len(after.pages) <= PAGES_KEPT_MAX + PENDING_MAX, "what an incident keeps of its pages is bounded"
+
+
+def _receipts_must_hold(after: Incident) -> None:
+    awaited = [p.receipt_due_at for p in after.pages if p.receipt_due_at is not None]
+    if awaited and after.is_live and after.clear_since is None and after.suppressed is None and after.snoozed_until is None:
+        assert after.due_at is not None
+        assert after.due_at <= min(awaited), "a receipt that does not come is missed"
+    assert after.is_live or not awaited, "nobody waits for receipts of what is over"
+    updates = [(p.person, p.contact) for p in after.pages if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING]
+    assert len(updates) == len(set(updates)), "a newer word on how it stands takes the place of an older one"
+    for page in after.pages:
+        assert page.receipt_due_at is None or (page.status is PageStatus.SENT and page.delivered_at is None)
+        if after.severity == 1 and page.status is PageStatus.PENDING and page.held_until is not None and page.kind in URGENT:
+            assert page.held_until <= (page.held_at or 0) + HELD_MAX_MS, "severity 1 is bundled, never held"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def page_held(incident: Incident, event: ev.PageHeld, now: int, rules: Rules) ->
     latest = held_until_max(incident, page, now)
     until = max(now, event.until if latest is None else min(event.until, latest))
     held_at = now if page.held_at is None else page.held_at
-    held = replace(page, due_at=until, held_at=held_at, held_until=until, reason=event.why)
+    held_until = until if latest is None else min(until, latest)
+    held = replace(page, due_at=until, held_at=held_at, held_until=held_until, reason=event.why)
     inputs: dict[str, object] = {"page": page.id, "why": event.why, "until": until}
     if until < event.until:
         inputs["asked_until"] = event.until
@@ -81,8 +82,12 @@ def page_sent(incident: Incident, event: ev.PageSent, now: int, rules: Rules) ->
 
 
 def _went_out(incident: Incident, page: Page, sent: Page, now: int, rules: Rules) -> Incident:
-    """A page is with its provider: say what has happened meanwhile to who reads it only now."""
+    """A page is with its provider: say what has happened meanwhile to who reads it only now, and what comes after it."""
     after = ladder.with_page(incident, sent)
+    if page.kind in NOTICES and incident.is_live:
+        return _told(after, sent, now)
+    if page.status is PageStatus.PENDING:
+        return _ring_again(after, sent, now, rules)
     if page.status is PageStatus.CANCELLED:
         if incident.state is State.RESOLVED:
             after, _ = ladder.tell_resolved(after, incident.resolved_by or "", now)
@@ -156,6 +161,39 @@ def receipt_missing(incident: Incident, now: int, rules: Rules) -> Result:
     missed = replace(page, receipt_due_at=None, receipt_missed=True)
     inputs: dict[str, object] = {"page": page.id, "sent_at": page.settled_at}
     return after_failure(ladder.with_page(incident, missed), missed, now, rules, Reason.RECEIPT_MISSING, inputs)
+
+
+def _told(incident: Incident, page: Page, now: int) -> Incident:
+    """Who has been told needs no other contact; when all have been, the notice ends."""
+    if page.receipt_due_at is not None:
+        return incident
+    pages = tuple(
+        ladder.settled(p, now, "told") if p.status is PageStatus.PENDING and p.person == page.person else p for p in incident.pages
+    )
+    reached = {p.person for p in pages if ladder.has_reached(p)}
+    everybody = reached >= {p.person for p in pages}
+    return evolve(incident, pages=pages, ends_at=now if everybody else incident.ends_at)
+
+
+def _ring_again(incident: Incident, page: Page, now: int, rules: Rules) -> Incident:
+    """A contact that goes on ringing does so while nobody has answered: its next ring waits like any page, and is withdrawn like any."""
+    contact = ladder.contact_of(page, rules)
+    is_wanted = page.kind in (PageKind.PAGE, PageKind.REOPENED) and incident.state is State.OPEN and incident.clear_since is None
+    if contact is None or not is_wanted or page.ring >= contact.times:
+        return incident
+    again = Page(
+        id=f"{incident.id}.{incident.steps}.{page.person}.{page.contact}",
+        kind=page.kind,
+        step=incident.steps,
+        rung=None,
+        role=page.role,
+        person=page.person,
+        contact=page.contact,
+        rung_due_at=now,
+        due_at=now + contact.repeat_ms,
+        ring=page.ring + 1,
+    )
+    return evolve(incident, steps=incident.steps + 1, pages=(*ladder.trimmed(incident.pages), again))
 
 
 # --- what follows ------------------------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ REFUSED; one that can only be late news is IGNORED. Every decision has a named r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
-from tocsin.policy import delivery, ladder
+from tocsin.policy import delivery, ladder, quiet
 from tocsin.policy import events as ev
 from tocsin.policy.decision import Decision, Handler, OutboxChanges, Reason, Result, decided, outbox_changes
 from tocsin.policy.ladder import Due
@@ -51,7 +52,7 @@ def decide(incident: Incident, event: ev.Event, now: int, rules: Rules) -> Decis
     after, reason, inputs = handler(incident, event, now, rules)
     if after is not incident and after.state is not State.CLOSED and _in_whose_hands(after) != _in_whose_hands(incident):
         after = delivery.update_edited(after, now, rules)
-    return decided(incident, after, reason, inputs, event, now)
+    return _finished(incident, after, reason, inputs, event, now, rules)
 
 
 def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
@@ -87,17 +88,25 @@ def open_incident(event: ev.Opening, now: int, rules: Rules) -> Decision:
             fresh = evolve(fresh, severity_pinned=True, source=TEST_SOURCE, clear_since=now + TEST_LASTS_MS)
             fresh = ladder.page(fresh, [person], now, rules, kind=PageKind.TEST)
             fresh = evolve(fresh, pages=tuple(replace(p, due_at=now) for p in fresh.pages if p.contact == contact))
-            return decided(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now)
+            return _finished(None, fresh, Reason.TEST_REQUESTED, inputs | {"paged": (person,), "contact": contact}, event, now, rules)
         case ev.PersonTold():
             fresh, told = _notice(fresh, event, now, rules)
-            return decided(None, fresh, Reason.PERSON_TOLD, inputs | told, event, now)
+            return _finished(None, fresh, Reason.PERSON_TOLD, inputs | told, event, now, rules)
         case ev.DrillRequested(severity=severity):
             reason = Reason.DRILL_REQUESTED
             fresh = _drill(fresh, severity, now)
         case _:
             assert_never(event)
     climbed = ladder.climb(fresh, now, rules)
-    return decided(None, climbed.incident, reason, {"severity": fresh.severity} | inputs | climbed.inputs(), event, now)
+    return _finished(None, climbed.incident, reason, {"severity": fresh.severity} | inputs | climbed.inputs(), event, now, rules)
+
+
+def _finished(
+    before: Incident | None, after: Incident, reason: Reason, inputs: Mapping[str, object], event: object, now: int, rules: Rules
+) -> Decision:
+    """Respect who wants quiet, and stamp."""
+    after, held = quiet.hold(before, after, now, rules)
+    return decided(before, after, reason, {**inputs, **held} if held else inputs, event, now)
 
 
 def _notice(fresh: Incident, event: ev.PersonTold, now: int, rules: Rules) -> tuple[Incident, dict[str, object]]:
@@ -188,6 +197,8 @@ def _change_severity(incident: Incident, level: int, now: int, rules: Rules, inp
         skip_roles=() if raised and not is_heard else incident.told_roles,
         snoozed_until=None if raised else incident.snoozed_until,
     )
+    if raised:
+        after = ladder.release_held(after, now, rules)
     if is_held:
         if raised:
             for_ms = after.plan.ladder.acknowledged_for_ms[level - 1] if is_heard else 0

@@ -317,11 +317,11 @@ def owed_pages(incident: Incident, actor: str) -> frozenset[str]:
     """Return the pages that an acknowledgement leaves: those of a ladder until resolved to people whom their rung has not reached yet."""
     if incident.plan.ladder.until != "resolved":
         return frozenset()
-    reached = {(p.step, p.person) for p in incident.pages if _has_reached(p)} | {(p.step, actor) for p in incident.pages}
+    reached = {(p.step, p.person) for p in incident.pages if has_reached(p)} | {(p.step, actor) for p in incident.pages}
     return frozenset(p.id for p in incident.pages if p.rung is not None and (p.step, p.person) not in reached)
 
 
-def _has_reached(page: Page) -> bool:
+def has_reached(page: Page) -> bool:
     """Whether a page counts as heard: taken, and its arrival neither awaited nor in doubt."""
     return page.status is PageStatus.SENT and page.receipt_due_at is None and not page.receipt_missed
 
@@ -337,6 +337,24 @@ def postpone_untried(incident: Incident, now: int) -> Incident:
         for p in incident.pages
     )
     return evolve(incident, pages=pages)
+
+
+def release_held(incident: Incident, now: int, rules: Rules) -> Incident:
+    """It has become graver: pages that were held are tried when they would have been; whoever holds them must decide it anew."""
+    if not any(_is_on_hold(p) for p in incident.pages):
+        return incident
+
+    def released(held: Page) -> Page:
+        free = replace(held, held_at=None, held_until=None)
+        if incident.clear_since is not None:
+            return free  # while nothing fires it goes on waiting, as `postpone_untried` says
+        return replace(free, due_at=max(now, held.rung_due_at + _contact_delay(held, rules)))
+
+    return evolve(incident, pages=tuple(released(p) if _is_on_hold(p) else p for p in incident.pages))
+
+
+def _is_on_hold(page: Page) -> bool:
+    return page.status is PageStatus.PENDING and page.held_until is not None
 
 
 def bring_back(incident: Incident, now: int, rules: Rules) -> Incident:

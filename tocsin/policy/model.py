@@ -86,7 +86,7 @@ class Page:
 
     `receipt_due_at` is set on a sent page while the provider's word is awaited that it arrived; `receipt_missed` when that did not come in
     time. `held_at` is when a limit or a person's quiet time first held it, `held_until` until when. `edits` is the id of the page whose
-    message an UPDATE changes.
+    message an UPDATE changes. `ring` counts the rings of a contact that goes on ringing.
     """
 
     id: str
@@ -110,6 +110,7 @@ class Page:
     held_at: int | None = None
     held_until: int | None = None
     edits: str = ""
+    ring: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tocsin.policy.accounts import Accounts, Limit
-from tocsin.policy.hours import Hours
+from tocsin.policy.hours import Hours, Window
 from tocsin.policy.matchers import Matcher, MatchOp, matches_all
 from tocsin.policy.model import Ladder, Plan
 from tocsin.policy.roster import Roster
@@ -51,12 +51,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A way to reach a person: address, how long after its rung it is tried, and how much the person wants over it at most."""
+    """A way to reach a person: address, how long after its rung it is tried, and how much the person wants over it at most.
+
+    With `times` above 1 it goes on ringing: so often in all, `repeat_ms` apart, until somebody answers.
+    """
 
     to: str
     after_ms: int = 0
     secret: str = field(default="", repr=False)
     limit: Limit | None = None
+    repeat_ms: int = 0
+    times: int = 1
 
     @property
     def is_edited(self) -> bool:
@@ -65,14 +70,23 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """While the window is open, in the person's zone, pages of these severities wait. Severity 1 never does."""
+
+    window: Window
+    severities: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who can be paged, with contacts in the order in which they are tried."""
+    """Somebody who can be paged, with contacts in the order in which they are tried, and when the person wants no page."""
 
     key: str
     name: str
     locale: str
     time_zone: str
     contacts: tuple[Contact, ...]
+    quiet: tuple[Quiet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

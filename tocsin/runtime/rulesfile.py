@@ -92,8 +92,8 @@ def _check_version(document: Document, version: Plain) -> None:
 
 def _build(source: RuleSource, version: int) -> Rules:
     accounts = channelbuild.build_accounts(source)
-    people = peoplebuild.build_people(source)
     hours = hoursbuild.build_hours(source)
+    people = peoplebuild.build_people(source, hours)
     schedules = schedulebuild.build_schedules(source, hours)
     roles = schedulebuild.build_roles(source, hours)
     severities = ladderbuild.build_severities(source)
