@@ -231,7 +231,7 @@ def facts(message: PageMessage) -> tuple[tuple[str, str], ...]:
     rows += [
         (name, clean(value) if is_link(value) else cut(clean(value), TITLE_CHARACTERS_MAX))
         for name, value in (
-            (words.holder, state_line(message)),
+            (words.status, state_line(message)),
             (words.lateness, words.late(message.late_by_s) if is_late(message) else ""),
             (words.also_told, ", ".join(message.told)),
             (words.next_step, next_line(message)),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from notifier.message import PageMessage, begins, is_answerable, is_link, is_notice, said_lines, what
+from notifier.message import PageMessage, is_answerable, is_drill, is_link, is_notice, said_lines, what
 from notifier.words import Words, words_for
 from tocsin.runtime.text import clean, cut
 
@@ -34,9 +34,9 @@ def sms_text(message: PageMessage, *, can_reply: bool = False, with_link: bool =
     words = words_for(message.locale)
     if is_notice(message):
         title, said = message.incident.title, " ".join(said_lines(message))
-        return _fitted(begins(message), _plainer(clean(said or title)), "", words)
+        return _fitted(_begins(message, words), _plainer(clean(said or title)), "", words)
     incident = message.incident
-    head = begins(message) + words.sms_mark(incident.severity) + clean(incident.id) + " "
+    head = _begins(message, words) + words.sms_mark(incident.severity) + clean(incident.id) + " "
     shown = _plainer(what(message, incident))
     tails = [tail for tail in _tails(message, words, can_reply=can_reply, with_link=with_link) if _fits(head + tail, words)]
     for tail in tails:
@@ -70,6 +70,10 @@ def encoding_of(text: str) -> Literal["GSM-7", "UCS-2"]:
 def euc_kr_bytes(text: str) -> int:
     """How long a Korean gateway takes it to be; what EUC-KR cannot say counts as two."""
     return sum(1 if character.isascii() else 2 for character in text)
+
+
+def _begins(message: PageMessage, words: Words) -> str:
+    return (words.drill if is_drill(message) else "") + words.sms_begins(message.kind.value, message.incident.state)
 
 
 def _tails(message: PageMessage, words: Words, *, can_reply: bool, with_link: bool) -> list[str]:

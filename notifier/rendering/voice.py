@@ -1,7 +1,7 @@
 """What a call says: what is broken in at most 12 seconds of slow speech, then the keys.
 
-The incident's number is said digit by digit, abbreviations letter by letter; marks that a voice would stumble over become pauses. Only keys
-4 (take) and * (repeat) come first; 6 (resolve) is offered after 4, with `resolve_keys`.
+The incident's number is said digit by digit, abbreviations letter by letter; marks that a voice would stumble over become pauses. Keys 4
+(take), 5 (pass on, where there is a next) and * (repeat) come first; 6 (resolve) is offered after 4, with `resolve_keys`.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def voice_script(message: PageMessage) -> VoiceScript:
     takes = is_answerable(message)
     count = max(len(message.numbers), len(message.others), 1)
     first = words.say_take(count) if takes else ""
-    keys = words.say_keys([first, words.say_repeat] if takes else [words.say_repeat])
+    passes = [words.say_next] if takes and message.next_rung is not None else []
+    keys = words.say_keys([first, *passes, words.say_repeat] if takes else [words.say_repeat])
     rest_s = FIRST_KEY_S - speech_s(words.say_keys([first] if takes else [words.say_repeat]))
     say = _notice(message, words, rest_s) if is_notice(message) else _say(message, words, rest_s)
     return VoiceScript(words.voice, say, keys, round(FIRST_KEY_S - rest_s + speech_s(say), 1), words.say_resolve if takes else "")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from notifier.words.chinese import Chinese
 from notifier.words.english import English
+from notifier.words.korean import Korean
 
 __all__ = ["Words", "words_for"]
 
@@ -32,7 +34,7 @@ class Words(Protocol):
     opened: str
     alerts: str
     paged: str
-    holder: str
+    status: str
     lateness: str
     also_told: str
     next_step: str
@@ -135,10 +137,25 @@ class Words(Protocol):
     def answered_stranger(self, address: str) -> str:
         """That nothing was changed, because nobody is known to answer from there."""
 
+    def answered_passed_on(self, numbers: str) -> str:
+        """That the next ones are paged now."""
+
+    def answered_nobody_next(self, numbers: str) -> str:
+        """That there is nobody to pass them on to."""
+
+    reply_nothing: str
+    """To a reply without a number, when nothing waits for one."""
+
+    def reply_which(self, numbers: Sequence[str]) -> str:
+        """To a reply that does not say which is meant; `numbers` may be empty."""
+
     # Text messages: every character counts.
     sms_bytes_max: int
     """Of a message in EUC-KR, as Korean gateways count; 0: they do not."""
     sms_sign_in: str
+
+    def sms_begins(self, kind: str, state: str) -> str:
+        """What it begins with, by the kind of the page."""
 
     def sms_mark(self, severity: int) -> str:
         """The severity before a number."""
@@ -182,6 +199,8 @@ class Words(Protocol):
     def say_take(self, count: int) -> str:
         """The first key: 4."""
 
+    say_next: str
+    """The key 5."""
     say_repeat: str
     say_resolve: str
 
@@ -190,7 +209,7 @@ class Words(Protocol):
 
 
 _ENGLISH: Final[Words] = English()
-_BY_LANGUAGE: Final[Mapping[str, Words]] = {"en": _ENGLISH}
+_BY_LANGUAGE: Final[Mapping[str, Words]] = {"en": _ENGLISH, "ko": Korean(), "zh": Chinese()}
 
 
 def words_for(locale: str) -> Words:

@@ -40,7 +40,7 @@ class English:
     comma = ", "
     drill = "DRILL: "
     incident, title, service, opened, alerts, paged = "Incident", "Title", "Service", "Since", "Alerts", "Paged"
-    holder, lateness, also_told, next_step, runbook, link = "Held by", "Late", "Also told", "Next", "Runbook", "Open"
+    status, lateness, also_told, next_step, runbook, link = "Status", "Late", "Also told", "Next", "Runbook", "Open"
     together, labels = "Fell due together", "Labels"
     acknowledge, take, keep, resolve, open = "Acknowledge", "Take it", "I still have it", "Resolve", "Open"
 
@@ -143,8 +143,22 @@ class English:
     def answered_stranger(self, address: str) -> str:
         return f"Nothing was changed: {address} is not the contact of exactly one person. Ask who keeps the rules to add it."
 
+    def answered_passed_on(self, numbers: str) -> str:
+        return f"{numbers}: passed on to the next."
+
+    def answered_nobody_next(self, numbers: str) -> str:
+        return f"{numbers}: there is nobody next."
+
+    reply_nothing = "Nothing of yours is waiting for an answer."
+
+    def reply_which(self, numbers: Sequence[str]) -> str:
+        return "Which one? Reply with its number" + (": " + ", ".join(numbers) if numbers else "") + "."
+
     sms_bytes_max = 0
-    sms_sign_in = "Ack: sign in."
+    sms_sign_in = " Ack: sign in"
+
+    def sms_begins(self, kind: str, state: str) -> str:
+        return self.begins(kind, state)
 
     def sms_mark(self, severity: int) -> str:
         return f"S{severity} "
@@ -188,6 +202,8 @@ class English:
 
     def say_take(self, count: int) -> str:
         return f"4 to take all {count}" if count > 1 else "4 to take it"
+
+    say_next = "5 to pass it on"
 
     def say_keys(self, keys: Sequence[str]) -> str:
         return "Press " + ", ".join(keys) + "." if keys else ""
