@@ -8,14 +8,21 @@ from dataclasses import dataclass
 from notifier.message import IncidentView, NextRung, PageMessage, RungView
 from tocsin.policy import oncall
 from tocsin.policy.durations import format_duration
+from tocsin.policy.events import MONITORING
 from tocsin.policy.ladder import next_rung_words
 from tocsin.policy.model import Incident, Page, PageKind, PageStatus
 from tocsin.policy.rules import EMERGENCY_PERSON, Person, Rules
+from tocsin.runtime.links import LINK_INCIDENTS_MAX
 
 LINK_SLACK_MS = 24 * 3_600_000
 """How long after the last rung an answer link still works."""
 
 LINK_MIN_MS = 8 * 3_600_000
+
+TOGETHER = frozenset({PageKind.PAGE, PageKind.REOPENED})
+"""Kinds that share a message when they go to one contact; every other page is a message of its own."""
+
+_AFTER_ALL_SEVERITIES = {PageKind.TEST: 4, PageKind.HANDOVER: 4, PageKind.NOTICE: 4, PageKind.RESOLVED: 5, PageKind.UPDATE: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +33,16 @@ class DuePage:
     incident: Incident
 
 
-def address_of(page: Page, rules: Rules) -> str | None:
-    """Return the address of a page's contact under the present rules, None when the contact is gone."""
-    if page.person == EMERGENCY_PERSON:
-        return rules.emergency.to[page.contact] if page.contact < len(rules.emergency.to) else None
-    person = rules.people.get(page.person)
-    if person is None or page.contact >= len(person.contacts):
-        return None
-    return person.contacts[page.contact].to
-
-
 def gravest_first(due: Sequence[DuePage]) -> list[DuePage]:
     """Sort by severity, then by age."""
     return sorted(due, key=lambda d: (d.incident.severity, d.incident.opened_at, d.incident.number))
+
+
+def urgency_of(due: DuePage) -> int:
+    """Return what goes first, from 1: who is called by severity, then tests and notices, then that it is over or taken."""
+    if due.page.person == EMERGENCY_PERSON:
+        return 1
+    return _AFTER_ALL_SEVERITIES.get(due.page.kind, due.incident.severity)
 
 
 def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, external_url: str, answer_token: str) -> PageMessage:
@@ -68,6 +72,16 @@ def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, ext
         next_rung=None if page.kind is PageKind.RESOLVED else _next_rung(incident, rules),
         acknowledge_url=f"{external_url}/a/{answer_token}",
         written_at=now,
+        token=answer_token,
+        numbers=tuple(d.incident.number for d in due[:LINK_INCIDENTS_MAX]),
+        thread=_thread(page, incident),
+        edits=_receipt_of(page.edits, incident) if page.edits else "",
+        holder=_name_of(incident.acknowledged_by, rules),
+        held_at=incident.acknowledged_at,
+        held_until=incident.acknowledged_until,
+        ended_at=incident.resolved_at,
+        ended_by="" if incident.resolved_by in (None, MONITORING) else _name_of(incident.resolved_by, rules),
+        said=incident.text if page.kind in (PageKind.HANDOVER, PageKind.NOTICE) else "",
     )
 
 
@@ -100,6 +114,24 @@ def rung_of(page: Page, incident: Incident) -> RungView | None:
         return None
     after_ms = incident.rungs[page.rung].after_ms if page.rung < len(incident.rungs) else 0
     return RungView(format_duration(after_ms), page.role, page.rung)
+
+
+def _thread(page: Page, incident: Incident) -> str:
+    """Return the receipt of the first page about this incident that this contact took, empty when this is the first."""
+    own = (p for p in incident.pages if (p.person, p.contact) == (page.person, page.contact))
+    return next((p.receipt for p in own if p.receipt and p.status is PageStatus.SENT and p.kind is not PageKind.UPDATE), "")
+
+
+def _receipt_of(page_id: str, incident: Incident) -> str:
+    return next((p.receipt for p in incident.pages if p.id == page_id), "")
+
+
+def _name_of(key: str | None, rules: Rules) -> str:
+    """Return how a person is called; a key that the rules do not know stands for itself."""
+    if key is None:
+        return ""
+    person = rules.people.get(key)
+    return "emergency contact" if key == EMERGENCY_PERSON else key if person is None else person.name
 
 
 def _told(incident: Incident, reader: str, rules: Rules) -> tuple[str, ...]:

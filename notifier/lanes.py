@@ -1,66 +1,53 @@
-"""Sending: one lane for each contact's address, so that a slow one delays nobody else.
+"""Sending: a lane for each contact's address, a queue for each provider's account, and who goes next.
 
-A lane sends one message at a time. What falls due for its address meanwhile waits in it, and goes out together as the next message: one
-page for a person, not one for each incident. Immediately before the provider is called the store is asked whether each page is still wanted
-and still ours; what came of the call is recorded as the next event.
+A lane sends one message at a time. What falls due for its address meanwhile waits in it and goes out together as the next message: one
+page for a person, not one for each incident. Which lane may send now, and what becomes of pages that cannot go soon, is decided by their
+account's queue: `accountqueue.py` lists every reason why a page waits. Here is what follows from it: sends begin, as many at once as the
+settings allow, and what is held or denied is recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 
-from notifier.channels import Channels, Outcome, Refused, Sent, Unreachable
-from notifier.compose import DuePage, compose, gravest_first, link_end
-from notifier.message import PageMessage
-from tocsin.policy.events import Event, PageRefused, PageSent, PageUnreachable
-from tocsin.policy.ladder import AMBIGUOUS_MAX
-from tocsin.policy.model import Page, PageKind
-from tocsin.policy.rules import shard_of_number
-from tocsin.runtime.links import make_token
+from notifier.accountqueue import WAIT_MAX_MS, AccountQueue, Denied, Held, Lane, Waiting, account_of
+from notifier.channels import Channels, Outcome
+from notifier.compose import TOGETHER, DuePage, gravest_first, urgency_of
+from notifier.limits import Windows
+from notifier.sending import Record, Sender, may_have_arrived
+from tocsin.policy.events import Event, PageHeld, PageUnreachable
+from tocsin.policy.model import Page, PageStatus
 from tocsin.runtime.service import Deps
 from tocsin.runtime.settings import Settings
 from tocsin.store.commit import Holder
-from tocsin.store.wire import StoreAway
+from tocsin.store.wire import StoreAway, StoreFull
+
+__all__ = ["DuePage", "Lanes", "Waiting", "page_lease_ms"]
 
 BUNDLE_MAX = 100
 """Incidents in one message; the rest follows in the next."""
 
-TOGETHER = {PageKind.PAGE: "page", PageKind.REOPENED: "page"}
+LOOK_S = 1.0
+"""How often it is looked whether anything may go, when nothing says so."""
 
-Record = Callable[[Sequence[tuple[int, Event]], Sequence[str]], Awaitable[None]]
-"""Records events of pages (incident number, event), and which attempts are known not to have arrived."""
+KEEP_WINDOWS_S = 1.0
+"""How often what the limits must know after a restart is written to the store: a kill forgets at most so much."""
+
+CLAIMING_MAX_MS = 2_000
+"""For how long an account with a limit waits until the tick has claimed all that is due, so that the gravest goes first."""
 
 
 def page_lease_ms(settings: Settings) -> int:
-    """Return how long a claimed page is ours: two messages before it in its lane, its own, and the record of it."""
+    """Return how long a claimed page is ours: its wait in the queue, a message before it in its lane, its own, and the record of it."""
     return round(settings.send_timeout_s * 4_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A claimed page in its lane; ours until `until` (ms UTC). `begun` counts attempts that may have arrived and were never recorded."""
-
-    due: DuePage
-    until: int
-    begun: int = 0
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether its receiver may know the page already."""
-        return self.begun > 0 or self.due.page.ambiguous > 0
-
-
-@dataclass(slots=True)
-class _Lane:
-    address: str
-    waiting: dict[str, Waiting] = field(default_factory=dict)
-    busy: bool = False
-
-
 class Lanes:
-    """All lanes of one notifier. `add` is called by the tick; `run` sends until cancelled."""
+    """All lanes of one notifier. `add` is called by the tick; `run` sends until cancelled.
+
+    `remembered` is what the limits of the last notifier knew.
+    """
 
     def __init__(
         self,
@@ -70,209 +57,235 @@ class Lanes:
         signing_key: str,
         record: Record,
         lose_claims: Callable[[], None],
+        remembered: Mapping[str, bytes] | None = None,
     ) -> None:
         self._deps = deps
-        self._lose_claims = lose_claims
-        self._holders = holders
-        self._signing_key = signing_key
         self._record = record
-        self._lanes: dict[str, _Lane] = {}
-        self._ready: asyncio.Queue[_Lane] = asyncio.Queue()
-        self._under_way = 0
+        self._sender = Sender(deps, channels, holders, signing_key, record, lose_claims)
+        self._windows = Windows(deps.clock.now_ms(), remembered or {})
+        self._lanes: dict[str, Lane] = {}
+        self._accounts: dict[str, AccountQueue] = {}
+        self._sends = 0
+        self._records = 0
         self._sending: set[str] = set()
+        self._claiming_since: int | None = None
+        self._stopping = False
+        self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._channels = channels
-        self._users: dict[Channels, int] = {}
 
     @property
     def under_way(self) -> int:
-        """Pages that are being sent or wait in a lane."""
-        return self._under_way + sum(len(lane.waiting) for lane in self._lanes.values())
+        """Pages that are being sent or recorded, and accounts that have something to do at this instant; not what waits for a later one."""
+        now, more_due = self._deps.clock.now_ms(), self._more_due()
+        busy = sum(1 for account in self._accounts.values() if account.unjudged or account.may_send(now, more_due=more_due))
+        return self._sends + self._records + busy
+
+    # --- what the tick brings ----------------------------------------------------------------------------------------------------------
 
     def add(self, address: str, waiting: Waiting) -> None:
         """Put a claimed page into the lane of its address; a page that is claimed again replaces its older claim.
 
         One that is being sent at this moment is left alone: what comes of that is recorded first, or its claim ends.
         """
-        if waiting.due.page.id in self._sending:
+        if waiting.due.page.id in self._sending or self._stopping:
             return
-        lane = self._lanes.setdefault(address, _Lane(address))
+        lane = self._lanes.get(address)
+        if lane is None:
+            lane = self._lanes[address] = Lane(address, self._account(address))
         lane.waiting[waiting.due.page.id] = waiting
-        if not lane.busy:
-            lane.busy = True
-            self._ready.put_nowait(lane)
+        lane.account.put(lane)
+        self._wake.set()
+
+    def more_is_due(self, more: bool) -> None:
+        """The tick says whether it has left something unclaimed that is due."""
+        if more and self._claiming_since is None:
+            self._claiming_since = self._deps.clock.now_ms()
+        elif not more and self._claiming_since is not None:
+            self._claiming_since = None
+            self._wake.set()
+
+    def _more_due(self) -> bool:
+        return self._claiming_since is not None and self._deps.clock.now_ms() - self._claiming_since < CLAIMING_MAX_MS
+
+    def _account(self, address: str) -> AccountQueue:
+        _, key, _ = account_of(address)
+        found = self._accounts.get(key)
+        if found is None:
+            wait_max_ms = min(WAIT_MAX_MS, round(self._deps.settings.send_timeout_s * 1000))
+            found = self._accounts[key] = AccountQueue(address, self._windows, wait_max_ms=wait_max_ms)
+        return found
+
+    # --- the loop ----------------------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve lanes for ever, as many at once as the settings allow."""
+        """Send for ever."""
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._deps.settings.sends_at_once_max):
-                group.create_task(self._serve())
+            group.create_task(self._keep_windows())
+            while True:
+                self._wake.clear()
+                now = self._deps.clock.now_ms()
+                self._review(now, group)
+                self._begin_sends(now, group)
+                await self._deps.clock.wait(self._sleep_s(now), self._wake)
 
     async def finish(self) -> None:
         """Wait until what has begun is recorded; pages that only wait are left to their claims."""
-        for lane in self._lanes.values():
+        self._stopping = True
+        for lane in list(self._lanes.values()):
             lane.waiting.clear()
+            if not lane.busy:
+                lane.account.remove(lane)
+                del self._lanes[lane.address]
         await self._idle.wait()
+        await self._write_windows()
 
-    async def _serve(self) -> None:
-        while True:
-            lane = await self._ready.get()
-            self._under_way += 1
+    def _review(self, now: int, group: asyncio.TaskGroup) -> None:
+        accounts = self._deps.rules.rules.accounts
+        for account in self._accounts.values():
+            verdicts = account.review(now, accounts.delivery_of(account.channel).limit)
+            if verdicts:
+                self._records += 1
+                self._idle.clear()
+                group.create_task(self._record_verdicts(account, verdicts))
+                self._lanes = {address: lane for address, lane in self._lanes.items() if lane.waiting or lane.busy}
+
+    def _begin_sends(self, now: int, group: asyncio.TaskGroup) -> None:
+        """Begin sends: first of the account whose next message is the gravest, then of the one that has the fewest under way."""
+        more_due = self._more_due()
+        able = [account for account in self._accounts.values() if account.may_send(now, more_due=more_due)]
+        while able and self._sends < self._deps.settings.sends_at_once_max:
+            account = min(able, key=lambda a: (place.urgency if (place := a.first()) else 0, a.sending))
+            lane = account.next(now)
+            self._sends += 1
             self._idle.clear()
-            try:
-                if lane.waiting:  # `finish` may have emptied it
-                    await self._send_next(lane)
-            finally:
-                self._under_way -= 1
-                if self._under_way == 0:
-                    self._idle.set()
-            if lane.waiting:
-                self._ready.put_nowait(lane)
-            else:
-                lane.busy = False
-                self._lanes.pop(lane.address, None)
+            group.create_task(self._serve(lane, now))
+            if not account.may_send(now, more_due=more_due):
+                able.remove(account)
 
-    async def _send_next(self, lane: _Lane) -> None:
-        bundle = self._take(lane)
-        now = self._deps.clock.now_ms()
-        # A claim that ends before the longest send could: the page is left to be claimed again.
-        held = [w for w in bundle if w.until - now > self._deps.settings.send_timeout_s * 1_500]
-        begun = await self._begin(held)
-        worn = [w for w, count in begun if count > AMBIGUOUS_MAX]
-        if worn:
-            why = f"{AMBIGUOUS_MAX} attempts without an answer"
-            await self._record([(w.due.incident.number, PageRefused(w.due.page.id, why)) for w in worn], [])
-        ready = [(w, count) for w, count in begun if 0 < count <= AMBIGUOUS_MAX]
-        if ready:
-            ids = {w.due.page.id for w, _ in ready}
-            self._sending |= ids
-            try:
-                await self._send(lane.address, [w.due for w, _ in ready], now)
-            finally:
-                self._sending -= ids
+    def _sleep_s(self, now: int) -> float:
+        if self._sends >= self._deps.settings.sends_at_once_max:
+            return LOOK_S
+        looks = [at for account in self._accounts.values() if (at := account.next_at(now)) is not None]
+        return min(max(0.001, (min(looks) - now) / 1000), LOOK_S) if looks else LOOK_S
 
-    def _take(self, lane: _Lane) -> list[Waiting]:
-        """Take the gravest waiting page, and with it those that may share its message.
+    # --- one message -------------------------------------------------------------------------------------------------------------------
 
-        A page that may already have arrived goes alone: its receiver may drop a second message with the same id, and what shares it.
-        """
-        order = gravest_first([w.due for w in lane.waiting.values()])
-        first = order[0]
-        kind = TOGETHER.get(first.page.kind)
-        together = [first]
-        known = {w.due.page.id for w in lane.waiting.values() if w.may_have_arrived}
-        if kind is not None and first.page.id not in known:
-            together += [d for d in order[1:] if TOGETHER.get(d.page.kind) == kind and d.page.id not in known]
-        return [lane.waiting.pop(d.page.id) for d in together[:BUNDLE_MAX]]
-
-    async def _begin(self, bundle: Sequence[Waiting]) -> list[tuple[Waiting, int]]:
-        by_claim: dict[tuple[int, int], list[Waiting]] = {}
-        for waiting in bundle:
-            shard = shard_of_number(waiting.due.incident.number, self._deps.store.shards)
-            by_claim.setdefault((shard, waiting.until), []).append(waiting)
-        result: list[tuple[Waiting, int]] = []
-        for (shard, until), group in by_claim.items():
-            try:
-                counts = await self._deps.store.begin_pages(shard, self._holders[shard], until, [w.due.page.id for w in group])
-            except StoreAway as error:
-                # These are not sent: they are claimed anew once the store is back. Those that were begun go out.
-                self._deps.log.warning("begin_failed", pages=len(group), why=str(error))
-                self._lose_claims()
-            else:
-                result += zip(group, counts, strict=True)
-        return result
-
-    async def _send(self, address: str, due: list[DuePage], now: int) -> None:
-        """Call the provider and record what came of it."""
-        due = gravest_first(due)
-        first = due[0]
+    async def _serve(self, lane: Lane, began_at: int) -> None:
+        outcome: Outcome | None = None
         started = self._deps.clock.monotonic()
-        name = "none"
         try:
-            message = self._message(due, now)
-        except Exception as error:  # top of a tick: an incident that cannot be told must not hold up the others
-            self._deps.log.exception("page_not_composed", page=first.page.id, incidents=len(due))
-            if len(due) > 1:
-                for one in due:
-                    await self._send(address, [one], now)
-                return
-            outcome: Outcome = Refused(f"the page cannot be written: {type(error).__name__}")
-        else:
-            name, outcome = await self._hand_over(address, message)
-        self._observe(name, outcome, due, self._deps.clock.monotonic() - started)
-        not_delivered = [] if _may_have_arrived(outcome) else [d.page.id for d in due]
-        await self._record([(d.incident.number, _event(outcome, d.page)) for d in due], not_delivered)
-
-    def _message(self, due: Sequence[DuePage], now: int) -> PageMessage:
-        first = due[0]
-        end = link_end(first.incident, now)
-        token = make_token(self._signing_key, incidents=[d.incident.number for d in due], person=first.page.person, expires_at=end)
-        url = self._deps.settings.external_url
-        return compose(due, first.page.attempts + 1, now, self._deps.rules.rules, external_url=url, answer_token=token)
-
-    async def _hand_over(self, address: str, message: PageMessage) -> tuple[str, Outcome]:
-        """Call the channel; return its name and what came of it."""
-        channels = self._channels
-        channel = channels.for_contact(address)
-        if channel is None:
-            return "none", Refused(f"no channel for {address.partition(':')[0]}")
-        self._users[channels] = self._users.get(channels, 0) + 1
-        try:
-            return channel.name, await channel.send(address, message)
-        except Exception as error:  # top of a tick: a fault of one channel stops no other
-            self._deps.log.exception("channel_failed", page=message.page_id, channel=channel.name)
-            return channel.name, Unreachable(f"the channel failed: {type(error).__name__}", ambiguous=True)
+            outcome = await self._send_next(lane)
         finally:
-            self._users[channels] -= 1
-            await self._close_replaced()
+            self._sends -= 1
+            took_ms = (self._deps.clock.monotonic() - started) * 1000
+            lane.account.done(lane, self._deps.clock.now_ms(), outcome, began_at=began_at, took_ms=took_ms)
+            if not lane.waiting:
+                self._lanes.pop(lane.address, None)
+            self._rest()
+
+    async def _send_next(self, lane: Lane) -> Outcome | None:
+        """Send the lane's next message; None when none of it was wanted any more."""
+        rule = lane.rule()
+        bundle = _take(lane)
+        ids = {w.due.page.id for w in bundle}
+        self._sending |= ids
+        try:
+            ready = await self._sender.begin(bundle)
+            if not ready:
+                return None
+            now = self._deps.clock.now_ms()
+            window = lane.account.contact_window(lane, rule) if any(rule.counts(w) for w in ready) else None
+            if window is not None:
+                window.take(now)
+            outcome = await self._sender.send(lane.address, [w.due for w in ready])
+            if window is not None and not may_have_arrived(outcome):
+                window.give_back(now)
+            return outcome
+        finally:
+            self._sending -= ids
+
+    def _rest(self) -> None:
+        if self._sends == 0 and self._records == 0:
+            self._idle.set()
+        self._wake.set()
+
+    # --- what cannot go soon -----------------------------------------------------------------------------------------------------------
+
+    async def _record_verdicts(self, account: AccountQueue, verdicts: Sequence[Held | Denied]) -> None:
+        try:
+            events: list[tuple[int, Event]] = []
+            for verdict in verdicts:
+                match verdict:
+                    case Held(pages, why, until, along):
+                        events += [(number, PageHeld(page, why, until)) for number, page in pages]
+                        events += await self._still_held(along, why, until)
+                    case Denied(due, why, retry_after_ms):
+                        events += [(d.incident.number, _unreachable(d.page, why, retry_after_ms)) for d in due]
+            held = sum(isinstance(event, PageHeld) for _, event in events)
+            self._deps.log.info("pages_put_back", account=account.name, held=held, denied=len(events) - held, why=verdicts[0].why)
+            await self._record(events, [])
+        finally:
+            self._records -= 1
+            self._rest()
+
+    async def _still_held(self, along: Sequence[tuple[int, str, int]], why: str, until: int) -> list[tuple[int, Event]]:
+        """Of pages that were held, return those that nobody has put off or withdrawn meanwhile."""
+        if not along:
+            return []
+        try:
+            loaded = await self._deps.store.load_many({number for number, _, _ in along})
+        except StoreAway:
+            return []  # they come when they would have come
+        pages = {page.id: page for incident in loaded.values() for page in incident.pages if page.status is PageStatus.PENDING}
+        return [(n, PageHeld(page, why, until)) for n, page, due_at in along if page in pages and pages[page].due_at == due_at]
+
+    # --- what outlives this notifier ---------------------------------------------------------------------------------------------------
+
+    async def _keep_windows(self) -> None:
+        while True:
+            await self._deps.clock.wait(KEEP_WINDOWS_S, asyncio.Event())
+            await self._write_windows()
+
+    async def _write_windows(self) -> None:
+        notes = self._windows.notes(self._deps.clock.now_ms())
+        if not notes:
+            return
+        try:
+            await self._deps.store.note_sends(notes)
+        except (StoreAway, StoreFull) as error:
+            self._deps.log.warning("limits_not_kept", windows=len(notes), why=str(error))
+
+    # --- the channels ------------------------------------------------------------------------------------------------------------------
 
     @property
     def channels(self) -> Channels:
         """The channels in force."""
-        return self._channels
+        return self._sender.channels
 
     def replace_channels(self, channels: Channels) -> None:
         """Send over other accounts from now on; sends under way keep the channels they began with, which are closed after them."""
-        self._users.setdefault(self._channels, 0)
-        self._channels = channels
+        self._sender.replace_channels(channels)
+        self._wake.set()
 
     async def close(self) -> None:
         """Close every channel; sends still under way fail as unreachable."""
-        for channels in {*self._users, self._channels}:
-            await channels.close()
-
-    async def _close_replaced(self) -> None:
-        replaced = [channels for channels, users in self._users.items() if users == 0 and channels is not self._channels]
-        for channels in replaced:
-            if self._users.pop(channels, None) == 0:
-                await channels.close()
-
-    def _observe(self, channel: str, outcome: Outcome, due: Sequence[DuePage], took_s: float) -> None:
-        metrics = self._deps.metrics
-        now = self._deps.clock.now_ms()
-        result = type(outcome).__name__.lower()
-        metrics.send_seconds.labels(channel).observe(took_s)
-        for d in due:
-            metrics.pages.labels(channel, d.page.kind.value, result).inc()
-            if isinstance(outcome, Sent):
-                if d.page.rung is not None:
-                    metrics.rung_lateness_seconds.observe(max(0, now - d.page.rung_due_at) / 1000)
-                if d.page.step == 0:
-                    metrics.page_latency_seconds.observe(max(0, now - d.incident.opened_at) / 1000)
-        why = {} if isinstance(outcome, Sent) else {"why": outcome.reason}
-        self._deps.log.info("page_attempted", page=due[0].page.id, incidents=len(due), channel=channel, result=result, **why)
+        await self._sender.close()
 
 
-def _may_have_arrived(outcome: Outcome) -> bool:
-    return isinstance(outcome, Sent) or (isinstance(outcome, Unreachable) and outcome.ambiguous)
+def _take(lane: Lane) -> list[Waiting]:
+    """Take the most urgent waiting page, and with it those that may share its message.
+
+    A page that may already have arrived goes alone: its receiver may drop a second message with the same id, and what shares it.
+    """
+    order = gravest_first([w.due for w in lane.waiting.values()])
+    first = min(order, key=urgency_of)
+    alone = {page for page, w in lane.waiting.items() if w.may_have_arrived}
+    together = [first]
+    if first.page.kind in TOGETHER and first.page.id not in alone:
+        together += [d for d in order if d is not first and d.page.kind in TOGETHER and d.page.id not in alone]
+    return [lane.waiting.pop(d.page.id) for d in together[:BUNDLE_MAX]]
 
 
-def _event(outcome: Outcome, page: Page) -> Event:
-    match outcome:
-        case Sent(receipt):
-            return PageSent(page.id, receipt or "")
-        case Refused(reason):
-            return PageRefused(page.id, reason)
-        case Unreachable(reason, ambiguous, retry_after_s):
-            return PageUnreachable(page.id, reason, ambiguous, round((retry_after_s or 0) * 1000), attempt=page.attempts + 1)
+def _unreachable(page: Page, why: str, retry_after_ms: int) -> PageUnreachable:
+    return PageUnreachable(page.id, why, ambiguous=False, retry_after_ms=retry_after_ms, attempt=page.attempts + 1)

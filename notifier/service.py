@@ -7,7 +7,7 @@ somebody commits something.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -16,12 +16,14 @@ from notifier.accounts import channels_config
 from notifier.answers import Answers
 from notifier.auditor import Auditor
 from notifier.channels import Channels
-from notifier.compose import DuePage, address_of
+from notifier.compose import DuePage
 from notifier.emergency import EmergencyWatch
+from notifier.gather import Gather
 from notifier.lanes import Lanes, Waiting, page_lease_ms
 from notifier.listening import Listening
 from tocsin.policy.events import Event, PageRefused, TimerDue
 from tocsin.policy.incident import Decision, decide
+from tocsin.policy.ladder import contact_of
 from tocsin.policy.model import Incident, PageStatus
 from tocsin.policy.rules import Rules, shard_of_number
 from tocsin.runtime.service import Deps
@@ -34,8 +36,20 @@ STORE_RETRY_S = 0.2
 RECORD_S = 60.0
 """How long the outcome of an attempt is tried to be recorded; after that it counts as an attempt without an answer."""
 
+RECORD_MAX = 256
+"""Outcomes recorded in one commit of a shard."""
+
 OVERDUE_MS = 10_000
 LONGEST_SLEEP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An event of an incident's page. `not_delivered`: its begun attempt is known not to have arrived, so it counts as no copy."""
+
+    number: int
+    event: Event
+    not_delivered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,7 @@ class Notifier:
         self._listening = Listening(deps, lambda: {} if self._lanes is None else self._lanes.channels.answering())
         self._wake = asyncio.Event()
         self._draining = False
+        self._recording = [Gather(self._record_in(shard), items_max=RECORD_MAX) for shard in range(deps.store.shards)]
         self._auditor = Auditor(deps)
         self._emergency = EmergencyWatch(deps)
 
@@ -87,7 +102,8 @@ class Notifier:
         key = await self._store.signing_key()
         self._answers = Answers(self._deps, key)
         channels = Channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
-        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims)
+        remembered = await self._store.noted_sends()
+        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims, remembered)
         self._deps.rules.on_swap = self._rules_swapped
 
     def early_loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
@@ -171,6 +187,7 @@ class Notifier:
         ready: list[tuple[str, Waiting]] = []
         try:
             pages = [await self._pages(shard, now, ready) for shard in range(self._store.shards)]
+            self.lanes.more_is_due(max(pages, default=0) >= self._deps.settings.tick_pages_max)
         finally:
             for address, waiting in ready:
                 self.lanes.add(address, waiting)
@@ -193,11 +210,11 @@ class Notifier:
             if page is None:
                 unknown.append(claim.member)
                 continue
-            address = address_of(page, self._deps.rules.rules)
-            if address is None:
+            contact = contact_of(page, self._deps.rules.rules)
+            if contact is None:
                 gone.append((claim.incident, PageRefused(page.id, "the contact is no longer in the rules")))
             else:
-                ready.append((address, Waiting(DuePage(page, claim.incident), claim.until, claim.begun)))
+                ready.append((contact.to, Waiting(DuePage(page, claim.incident), claim.until, claim.begun, contact.limit)))
         if gone:
             await self._decide_or_leave(shard, gone, now)
         if unknown:
@@ -208,27 +225,42 @@ class Notifier:
     # --- decide and commit ---------------------------------------------------------------------------------------------------------
 
     async def record(self, events: Sequence[tuple[int, Event]], not_delivered: Sequence[str]) -> None:
-        """Record what came of attempts; tried for a minute while the store is away. A cancelled notifier still records."""
-        await asyncio.shield(self._record_until_done(events, not_delivered))
+        """Record what came of attempts; tried for a minute while the store is away. A cancelled notifier still records.
 
-    async def _record_until_done(self, events: Sequence[tuple[int, Event]], not_delivered: Sequence[str]) -> None:
-        end = self._deps.clock.monotonic() + RECORD_S
-        by_shard: dict[int, list[tuple[int, Event]]] = {}
+        What is reported while a shard's record is being written is written together, as the next one.
+        """
+        lost = frozenset(not_delivered)
+        by_shard: dict[int, list[Outcome]] = {}
         for number, event in events:
-            by_shard.setdefault(shard_of_number(number, self._store.shards), []).append((number, event))
-        for shard, group in by_shard.items():
-            while True:
-                try:
-                    loaded = await self._store.load_many([number for number, _ in group])
-                    pairs = [(loaded[number], event) for number, event in group if number in loaded]
-                    await self._decide_or_leave(shard, pairs, self._deps.clock.now_ms(), not_delivered)
-                    break
-                except StoreAway as error:
-                    if self._deps.clock.monotonic() > end:
-                        self._deps.log.error("outcome_not_recorded", shard=shard, pages=len(group), why=str(error))
-                        break
-                    await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
+            page = getattr(event, "page_id", "")
+            shard = shard_of_number(number, self._store.shards)
+            by_shard.setdefault(shard, []).append(Outcome(number, event, page if page in lost else ""))
+        for shard, outcomes in by_shard.items():
+            for first in range(0, len(outcomes), RECORD_MAX):
+                await asyncio.shield(self._recording[shard](outcomes[first : first + RECORD_MAX]))
         self._wake.set()
+
+    def _record_in(self, shard: int) -> Callable[[Sequence[Outcome]], Awaitable[Sequence[None]]]:
+        async def record(outcomes: Sequence[Outcome]) -> Sequence[None]:
+            await self._record_until_done(shard, outcomes)
+            return [None] * len(outcomes)
+
+        return record
+
+    async def _record_until_done(self, shard: int, outcomes: Sequence[Outcome]) -> None:
+        end = self._deps.clock.monotonic() + RECORD_S
+        not_delivered = [outcome.not_delivered for outcome in outcomes if outcome.not_delivered]
+        while True:
+            try:
+                loaded = await self._store.load_many({outcome.number for outcome in outcomes})
+                pairs = [(loaded[outcome.number], outcome.event) for outcome in outcomes if outcome.number in loaded]
+                await self._decide_or_leave(shard, pairs, self._deps.clock.now_ms(), not_delivered)
+                return
+            except StoreAway as error:
+                if self._deps.clock.monotonic() > end:
+                    self._deps.log.error("outcome_not_recorded", shard=shard, pages=len(outcomes), why=str(error))
+                    return
+                await self._deps.clock.wait(STORE_RETRY_S, asyncio.Event())
 
     async def _decide_or_leave(
         self, shard: int, pairs: Sequence[tuple[Incident, Event]], now: int, not_delivered: Sequence[str] = ()
@@ -250,7 +282,8 @@ class Notifier:
         left = list(pairs)
         while left:
             decisions = self._decide_each(left, now)
-            ids = [page for page in not_delivered if any(page.startswith(f"{d.incident.id}.") for d in decisions)]
+            decided = {decision.incident.id for decision in decisions}
+            ids = [page for page in not_delivered if page.partition(".")[0] in decided]
             if not decisions:
                 return
             commit = Commit(shard, now, decisions, self._holders[shard], not_delivered=ids, origin=self._store.origin)

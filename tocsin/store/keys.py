@@ -23,6 +23,9 @@ HEARTBEATS = "tocsin:heartbeats"
 LAYOUT = "tocsin:layout"
 """Hash: `schema` and `shards`, written once; a process with other values refuses to start."""
 
+SENDS = "tocsin:sends"
+"""Hash: hashed account or contact -> JSON of its last sends: what the notifier's limits must know after a restart."""
+
 DEAD_LETTERS = "tocsin:dead-letters"
 """Stream: what could not be read, raw, with the reason."""
 

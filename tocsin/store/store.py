@@ -392,6 +392,17 @@ class Store:
         found = await self._wire.call("HGET", keys.TOKENS, token_sha256)
         return None if found is None else orjson.loads(found)
 
+    async def note_sends(self, notes: Mapping[str, bytes]) -> None:
+        """Keep the last sends of accounts and contacts (by hashed name); empty bytes: there are none any more."""
+        kept = [part for name, note in notes.items() if note for part in (name, note)]
+        gone = [name for name, note in notes.items() if not note]
+        commands: list[Command] = [("HSET", keys.SENDS, *kept)] if kept else []
+        await self._wire.call_many(commands + ([("HDEL", keys.SENDS, *gone)] if gone else []))
+
+    async def noted_sends(self) -> dict[str, bytes]:
+        """Return what `note_sends` has kept."""
+        return {name.decode(): note for name, note in _pairs(await self._wire.call("HGETALL", keys.SENDS)).items()}
+
     async def signing_key(self) -> str:
         """Return the key that signs answer links; the first caller makes it."""
         found = await self._wire.call("GET", keys.SIGNING_KEY)

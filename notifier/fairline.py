@@ -1,0 +1,72 @@
+"""The order in which messages go over one account: the gravest first, then fairly between services, then the oldest.
+
+Between services of one severity it goes round: the one that was served longest ago is next, so that a noisy service delays another by one
+message and not by all of its own. Pure; no clock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Place(NamedTuple):
+    """Where a message stands: urgency (1 goes first), service, since when it is due (ms UTC), and the address it goes to."""
+
+    urgency: int
+    service: str
+    due_at: int
+    address: str
+
+
+class FairLine:
+    """Messages that wait, each at one place."""
+
+    def __init__(self) -> None:
+        self._lines: dict[int, dict[str, list[tuple[int, str]]]] = {}
+        self._counts: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def __contains__(self, place: Place) -> bool:
+        line = self._lines.get(place.urgency, {}).get(place.service, [])
+        index = bisect_left(line, place[2:])
+        return index < len(line) and line[index] == place[2:]
+
+    def add(self, place: Place) -> None:
+        """Stand at a place; once, however often it is said."""
+        if place not in self:
+            insort(self._lines.setdefault(place.urgency, {}).setdefault(place.service, []), place[2:])
+            self._counts[place.urgency] = self._counts.get(place.urgency, 0) + 1
+
+    def discard(self, place: Place) -> None:
+        """Leave a place, if it is taken."""
+        if place not in self:
+            return
+        services = self._lines[place.urgency]
+        line = services[place.service]
+        del line[bisect_left(line, place[2:])]
+        self._counts[place.urgency] -= 1
+        if not line:
+            del services[place.service]
+        if not services:
+            del self._lines[place.urgency], self._counts[place.urgency]
+
+    def first(self, served: Mapping[str, int]) -> Place | None:
+        """Return who is next; `served` counts up when a service is served, so that the smallest was served longest ago."""
+        if not self._lines:
+            return None
+        urgency = min(self._lines)
+        services = self._lines[urgency]
+        service = min(services, key=lambda name: (served.get(name, 0), services[name][0]))
+        return Place(urgency, service, *services[service][0])
+
+    def before(self, place: Place) -> int:
+        """Return how many go before a place (one that stands here or would): all graver ones, its service's older ones, and of every other
+        service as many as its turns come before."""
+        services = self._lines.get(place.urgency, {})
+        own = bisect_left(services.get(place.service, []), place[2:])
+        others = sum(min(len(line), own + 1) for name, line in services.items() if name != place.service)
+        return own + others + sum(count for urgency, count in self._counts.items() if urgency < place.urgency)
