@@ -5,7 +5,7 @@ from datetime import date
 
 from tests.policy.duties import DAY, HOUR, WEEKLY, at, rules_of, week_of
 from tests.policy.world import LADDER, PLAN
-from tocsin.policy.coverage import Finding, FindingKind, Reach, gaps, reaches
+from tocsin.policy.coverage import Finding, FindingKind, NeverReached, Reach, gaps, never_reached, reaches
 from tocsin.policy.hours import DayKind, Holidays, Hours, Span, Window
 from tocsin.policy.model import Ladder, Rung
 from tocsin.policy.roster import Absence, Roster
@@ -107,6 +107,14 @@ def test_people_who_cannot_be_reached_and_rotations_of_one_are_named() -> None:
     everybody = gaps(rules, BEGIN, END, unreachable=("kim", "park"))
     assert everybody[0].consequence == "severity 1 on payments at any time would reach nobody"
     assert everybody[1].consequence.startswith("only park and kim, who cannot be reached, holds duty at any time")
+
+
+def test_a_severity_that_never_reaches_anybody_is_seen_without_a_clock() -> None:
+    rules = serving(rules_of(DUTY, roles=[Role("duty", schedules=("duty",)), Role("empty")]), ladder(Rung(0, ("empty", "duty"))))
+    assert never_reached(rules) == ()
+    mute = {key: replace(person, contacts=()) for key, person in rules.people.items()}
+    words = "severity 1 on payments would never reach anybody: no role of it is held by people with contacts"
+    assert never_reached(replace(rules, people=mute)) == (NeverReached("standard", 1, words),)
 
 
 def test_an_absence_that_empties_a_role_is_found_before_it_begins() -> None:

@@ -197,6 +197,7 @@ def test_F22_what_is_wrong_with_the_calendar_is_said_with_its_place(text: str, w
 
 
 DOUBTFUL = [
+    ("roles: {duty: [choi]}\n", "ladders.only.rungs.1: severity 1 on all would never reach anybody"),
     (layer("every: 1w").replace("layers", "holidays: KR, layers"), "is not used: no layer's `restrict` says `on`"),
     (layer("every: 1w").replace("[kim, lee]", "[kim]"), 'has one person only: "kim" is always on duty'),
     ("roles: {duty: {}}\n", "nobody holds this role: its rungs are passed over"),

@@ -12,6 +12,7 @@ import enum
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tocsin.policy.durations import format_duration
 from tocsin.policy.hours import Hours
@@ -69,6 +70,14 @@ class Reach:
     to_at: int
     after_ms: int | None
     last_resort: bool = False
+
+
+class NeverReached(NamedTuple):
+    """A severity of a ladder that can reach nobody."""
+
+    ladder: str
+    severity: int
+    consequence: str
 
 
 def gaps(rules: Rules, from_at: int, to_at: int, *, unreachable: Collection[str] = ()) -> tuple[Finding, ...]:
@@ -153,6 +162,23 @@ def _reach_at(ladder: Ladder, severity: int, opens_at: int, roles: _Roles) -> tu
     return (now_ms + soonest_ms, True) if best is None else (min(best, now_ms + soonest_ms), False)
 
 
+def never_reached(rules: Rules) -> tuple[NeverReached, ...]:
+    """Return the severities that can reach nobody at any time, whoever is on shift: what a file alone shows, without a clock."""
+    found: list[NeverReached] = []
+    for name, ladder in rules.ladders.items():
+        services = [service.name for service in rules.services if service.plan.ladder.name == name]
+        for severity in range(1, LOW) if services else ():
+            rungs = ladder.rungs[severity - 1]
+            names = dict.fromkeys((*(role for rung in rungs for role in rung.roles), *ladder.last_resort))
+            people = {person for role in names if role in rules.roles for person in _possible_people(rules.roles[role], rules)}
+            if rungs and not any(rules.people[person].contacts for person in people if person in rules.people):
+                words = (
+                    f"severity {severity} on {_listed(services)} would never reach anybody: no role of it is held by people with contacts"
+                )
+                found.append(NeverReached(name, severity, words))
+    return tuple(found)
+
+
 def _late_ladders(rules: Rules, from_at: int, to_at: int, cut_off: frozenset[str]) -> Iterator[Finding]:
     for name, ladder in rules.ladders.items():
         services = [service.name for service in rules.services if service.plan.ladder.name == name]
@@ -208,14 +234,19 @@ def _empty_roles(rules: Rules, roles: Iterable[Role], from_at: int, to_at: int, 
 def _people_without_contact(rules: Rules, roles: Iterable[Role], cut_off: frozenset[str]) -> Iterator[Finding]:
     found: dict[str, str] = {}
     for role in roles:
-        listed = (*role.people, *(person for case in role.by_time for person in case.people))
-        turns = (person for schedule in _schedules_of(role, rules) for layer in schedule.layers for person in layer.rotation)
-        for person in (*listed, *turns):
+        for person in _possible_people(role, rules):
             if person in cut_off:
                 found.setdefault(person, role.name)
     for person, name in found.items():
         words = f"{person} may hold {name} and cannot be reached: a page to {person} reaches nobody"
         yield Finding(FindingKind.NO_CONTACT, f"people.{person}", words)
+
+
+def _possible_people(role: Role, rules: Rules) -> Iterator[str]:
+    """Yield everybody who may hold a role at some time."""
+    yield from role.people
+    yield from (person for case in role.by_time for person in case.people)
+    yield from (person for schedule in _schedules_of(role, rules) for layer in schedule.layers for person in layer.rotation)
 
 
 def _rotations_of_one(rules: Rules, roles: Iterable[Role]) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tocsin.policy.coverage import never_reached
 from tocsin.policy.rules import Rules, ServiceTable
 from tocsin.runtime import channelbuild, hoursbuild, ladderbuild, peoplebuild, rulebuild, ruleschema, schedulebuild
 from tocsin.runtime.rulebuild import RuleSource
@@ -122,7 +123,9 @@ def _build(source: RuleSource, version: int) -> Rules:
 
 
 def _doubt(source: RuleSource, rules: Rules) -> None:
-    """Warn of people whom a ladder may want and cannot reach."""
+    """Warn of severities that reach nobody, and of people whom a ladder may want and cannot reach."""
+    for finding in never_reached(rules):
+        source.warn(("ladders", finding.ladder, "rungs", str(finding.severity)), finding.consequence)
     on_ladders = dict.fromkeys(role for ladder in rules.ladders.values() for role in ladderbuild.roles_on(ladder))
     roles = [rules.roles[name] for name in on_ladders if name in rules.roles]
     for person, role in schedulebuild.unreachable_people(rules.people, roles, rules.schedules).items():
