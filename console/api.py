@@ -18,14 +18,18 @@ from pydantic import BaseModel
 from console import bodies, views
 from console.answer import ANSWER_ROUTES
 from console.auth import Role
+from console.calendarfeed import CALENDAR_ROUTES
 from console.endpoint import body_of, query_of
 from console.incidents import act, open_by_hand
+from console.leave import LEAVE_ROUTES
+from console.oncall import ROSTER_ROUTES
 from console.openapi import Call, Reply, Route, api, document
 from console.problems import Problem, Refused, Unusable
 from console.readmodel import Position
+from console.schedules import SCHEDULE_ROUTES
 from console.selftest import SELF_TEST_ROUTES
 from console.stream import follow
-from console.views import IncidentDetail, IncidentList, IncidentView, OnCallView, TokenView, incident_view
+from console.views import IncidentDetail, IncidentList, IncidentView, TokenView, incident_view
 from tocsin.policy import events as ev
 
 _NUMBER: Final = re.compile(r"(?:INC-)?([0-9]{1,12})", re.IGNORECASE)
@@ -70,12 +74,6 @@ async def show_incident(call: Call) -> Reply:
     await call.desk.reading.catch_up()
     changes = await call.desk.reading.history(number, views.HISTORY_SHOWN_MAX)
     return 200, views.incident_detail(incident, alerts, changes, call.desk.rules, call.desk.external_url)
-
-
-async def show_on_call(call: Call) -> Reply:
-    """Who holds each role, by the same function that pages use."""
-    at = query_of(call, bodies.OnCallQuery).at
-    return 200, views.on_call_view(call.now if at is None else bodies.instant_ms(at), call.desk.rules)
 
 
 async def show_document(call: Call) -> Reply:
@@ -181,9 +179,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     api("POST", f"{_ONE}/assign", assign, "Give it to a person", role=Role.AGENT, body=bodies.AssignBody, returns=_ACTED),
     api("POST", f"{_ONE}/note", note, "Write a note", role=Role.AGENT, body=bodies.NoteBody, returns=_ACTED),
     api("POST", f"{_ONE}/severity", set_severity, "Set the severity", role=Role.SUPERVISOR, body=bodies.SeverityBody, returns=_ACTED),
-    api(
-        "GET", "/api/v1/oncall", show_on_call, "Who holds each role", role=Role.VIEWER, query=bodies.OnCallQuery, returns={200: OnCallView}
-    ),
+    *SCHEDULE_ROUTES,
+    *ROSTER_ROUTES,
+    *LEAVE_ROUTES,
+    *CALENDAR_ROUTES,
     api("GET", "/api/v1/events", follow, "Follow changes live", role=Role.VIEWER, returns={200: "text/event-stream"}),
     api("POST", "/api/v1/tokens", make_token, "Make a token", role=Role.ADMINISTRATOR, body=bodies.TokenBody, returns={201: TokenView}),
     api("GET", "/api/v1/openapi.json", show_document, "This document", role=None, returns={200: "application/json"}),

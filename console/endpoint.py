@@ -111,15 +111,15 @@ async def _read_body(request: web.Request, model: type[BaseModel]) -> BaseModel:
         raise Unusable.by(error) from None
 
 
-async def read_limited(request: web.Request) -> bytes:
+async def read_limited(request: web.Request, most: int = BODY_BYTES_MAX) -> bytes:
     """Return a request's body. Raises Refused: 413 when it is too big, 408 when it does not come, 400 when it cannot be unpacked."""
     raw = bytearray()
     try:
         async with asyncio.timeout(BODY_READ_S):
             async for chunk in request.content.iter_chunked(16_384):
                 raw += chunk
-                if len(raw) > BODY_BYTES_MAX:
-                    raise Refused(413, f"a body may have {BODY_BYTES_MAX} bytes")
+                if len(raw) > most:
+                    raise Refused(413, f"a body may have {most} bytes")
     except TimeoutError:
         raise Refused(408, "the body did not come in time") from None
     except web.RequestPayloadError:

@@ -49,7 +49,8 @@ Handler = Callable[[Call], Awaitable[Reply]]
 class Route:
     """One call. `role` None: no token is asked for. `returns` maps a status to the model of its JSON, or to another media type.
 
-    `refuse` makes the answer to what is refused: a problem, or a page for people.
+    `takes` is the media type of a body that the handler reads by itself. `refuse` makes the answer to what is refused: a problem, or a
+    page for people.
     """
 
     method: str
@@ -61,6 +62,7 @@ class Route:
     body: type[BaseModel] | None = None
     returns: Mapping[int, type[BaseModel] | str] = field(default_factory=dict)
     refuse: Callable[[Refused], web.StreamResponse] = problem_response
+    takes: str = ""
 
 
 def api(
@@ -73,6 +75,7 @@ def api(
     query: type[BaseModel] | None = None,
     body: type[BaseModel] | None = None,
     returns: Mapping[int, type[BaseModel] | str],
+    takes: str = "",
 ) -> Route:
     """Return a route with the problems that every call of its kind may answer."""
     problems: list[int] = [503]
@@ -81,12 +84,12 @@ def api(
         problems += [403] if role is not Role.VIEWER else []
     if query is not None or body is not None:
         problems += [422]
-    if body is not None:
+    if body is not None or takes:
         problems += [413]
     if "{id}" in path:
         problems += [404]
     every: dict[int, type[BaseModel] | str] = dict.fromkeys(problems, Problem)
-    return Route(method, path, handler, summary, role, query, body, every | dict(returns))
+    return Route(method, path, handler, summary, role, query, body, every | dict(returns), takes=takes)
 
 
 def document(routes: Sequence[Route], *, version: str, url: str) -> Json:
@@ -130,6 +133,8 @@ def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
     if route.body is not None:
         content = {"application/json": {"schema": schemas[route.body, "validation"]}}
         operation["requestBody"] = {"required": is_body_required(route.body), "content": content}
+    if route.takes:
+        operation["requestBody"] = {"required": True, "content": {route.takes: {"schema": {"type": "string"}}}}
     if route.role is not None:
         operation["x-tocsin-role"] = route.role
     return operation

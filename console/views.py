@@ -357,7 +357,7 @@ def on_call_view(at: int, rules: Rules) -> OnCallView:
         roles=[
             RoleView(
                 role=name,
-                schedule=role.schedule,
+                schedule=role.schedules[0] if role.schedules else None,
                 people=[Holder(person=person, name=rules.people[person].name) for person in oncall.holders(name, at, rules)],
             )
             for name, role in rules.roles.items()

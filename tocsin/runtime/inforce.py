@@ -7,6 +7,7 @@ file does not say: it has its own version in the store and is followed in the sa
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -48,6 +49,7 @@ class RulesInForce:
         self._environment = dict(os.environ if environment is None else environment)
         self._rules: Rules | None = None
         self._unpublished: Rules | None = None
+        self._following = asyncio.Lock()
         self.on_swap: Callable[[Rules], None] = lambda _: None
 
     @property
@@ -101,6 +103,10 @@ class RulesInForce:
 
         Text that this process cannot use is refused and logged; then the old rules stay, with the present roster.
         """
+        async with self._following:  # or one that began earlier and ended later would put back what it had read
+            await self._follow()
+
+    async def _follow(self) -> None:
         rules_version, roster_version = await self._store.versions_in_force()
         if rules_version is None:
             return
@@ -121,7 +127,7 @@ class RulesInForce:
             self._metrics.config_last_reload_successful.set(1)
             self._metrics.config_rules_version.set(rules.version)
             self._log.info("rules_swapped", version=rules.version, services=len(rules.services), people=len(rules.people))
-        if before is None or rules.roster.version != before.roster.version:
+        if rules.roster.version != (0 if before is None else before.roster.version):
             self._log.info("roster_swapped", version=rules.roster.version, entries=entries(rules.roster))
         self.on_swap(rules)
 
