@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import orjson
 import pytest
 
-from tests.policy.world import DUTY, HOUR, MINUTE, NIGHT, SECOND, Story, make_rules
+from tests.policy.world import DUTY, HOUR, LADDER, MINUTE, NIGHT, SECOND, Story, firing, make_rules
 from tocsin.policy import events as ev
 from tocsin.policy.delivery import HELD_MAX_MS
-from tocsin.policy.incident import Reason
-from tocsin.policy.model import Page, PageStatus, State
+from tocsin.policy.incident import DRILL_AFTER_LAST_RUNG_MS, NOTICE_LASTS_MS, Reason, open_incident
+from tocsin.policy.ladder import FAILING_AFTER
+from tocsin.policy.model import PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, State
+from tocsin.policy.rules import Contact
+from tocsin.store import codec
 
 
 def two_contacts(severity: int = 1) -> Story:
@@ -18,18 +24,14 @@ def two_contacts(severity: int = 1) -> Story:
     return story
 
 
-def page_of(story: Story, person: str, contact: int = 0) -> Page:
-    return next(p for p in reversed(story.incident.pages) if (p.person, p.contact) == (person, contact))
-
-
 # --- held ---
 
 
 def test_a_held_page_is_due_when_its_turn_comes_and_the_record_says_why() -> None:
     story = two_contacts(2)
-    decision = story.happens(ev.PageHeld(page_of(story, "park").id, "sms takes 10 a second", NIGHT + 40 * SECOND))
+    decision = story.happens(ev.PageHeld(story.page_of("park").id, "sms takes 10 a second", NIGHT + 40 * SECOND))
     assert (decision.reason, decision.inputs["why"]) == (Reason.PAGE_HELD, "sms takes 10 a second")
-    page = page_of(story, "park")
+    page = story.page_of("park")
     assert (page.due_at, page.attempts, page.status) == (NIGHT + 40 * SECOND, 0, PageStatus.PENDING)
     story.after(HOUR - 1)
     assert story.people_told() == [(40 / 60, "park"), (5, "park")]
@@ -37,25 +39,25 @@ def test_a_held_page_is_due_when_its_turn_comes_and_the_record_says_why() -> Non
 
 def test_a_page_of_severity_1_is_never_held_longer_than_two_minutes_all_together() -> None:
     story = two_contacts(1)
-    page = page_of(story, "park")
+    page = story.page_of("park")
     story.happens(ev.PageHeld(page.id, "limit", NIGHT + HOUR))
-    assert page_of(story, "park").due_at == NIGHT + HELD_MAX_MS
+    assert story.page_of("park").due_at == NIGHT + HELD_MAX_MS
     story.now += 90 * SECOND
     story.happens(ev.PageHeld(page.id, "limit", NIGHT + HOUR))
-    assert page_of(story, "park").due_at == NIGHT + HELD_MAX_MS
+    assert story.page_of("park").due_at == NIGHT + HELD_MAX_MS
     story.now += 60 * SECOND
     story.happens(ev.PageHeld(page.id, "limit", NIGHT + HOUR))
-    assert page_of(story, "park").due_at == story.now
+    assert story.page_of("park").due_at == story.now
 
 
 # --- receipts ---
 
 
 def sends(story: Story, person: str, contact: int = 0, receipt_within_ms: int = MINUTE) -> Page:
-    page = page_of(story, person, contact)
+    page = story.page_of(person, contact)
     story.now = max(story.now, page.due_at)
     story.happens(ev.PageSent(page.id, f"SM{contact}", receipt_within_ms))
-    return page_of(story, person, contact)
+    return story.page_of(person, contact)
 
 
 def test_no_receipt_within_its_time_brings_the_next_contact_at_once() -> None:
@@ -72,7 +74,7 @@ def test_a_receipt_in_time_leaves_the_contacts_their_times() -> None:
     page = sends(story, "park")
     story.now += 20 * SECOND
     assert story.happens(ev.PageDelivered(page.id)).reason is Reason.PAGE_DELIVERED
-    assert page_of(story, "park").delivered_at == NIGHT + 20 * SECOND
+    assert story.page_of("park").delivered_at == NIGHT + 20 * SECOND
     story.until(NIGHT + 10 * MINUTE)
     assert story.people_told() == [(5, "park")]
 
@@ -84,7 +86,7 @@ def test_a_message_that_did_not_arrive_brings_the_next_contact_at_once() -> None
     assert story.happens(ev.PageUndelivered(page.id, "handset off")).reason is Reason.PAGE_UNDELIVERED
     story.after(0)
     assert story.people_told() == [(1 / 60, "park")]
-    assert page_of(story, "park").status is PageStatus.FAILED
+    assert story.page_of("park").status is PageStatus.FAILED
 
 
 @pytest.mark.parametrize("how", ["missing", "undelivered"])
@@ -98,6 +100,233 @@ def test_when_no_contact_is_left_the_next_rung_is_paged_as_if_the_page_had_faile
         story.happens(ev.PageUndelivered(page.id, "no such number"))
         story.after(0)
     assert [person for _, person in story.people_told()] == ["lee"]
+
+
+def test_a_receipt_that_comes_before_the_record_of_the_attempt_counts() -> None:
+    story = two_contacts()
+    page = story.page_of("park")
+    story.happens(ev.PageDelivered(page.id))
+    assert story.page_of("park").status is PageStatus.SENT
+    story.happens(ev.PageSent(page.id, "SM7", MINUTE))
+    after = story.page_of("park")
+    assert (after.receipt, after.attempts, after.receipt_due_at, after.delivered_at) == ("SM7", 1, None, NIGHT)
+    assert story.happens(ev.PageSent(page.id, "SM8", MINUTE)).reason is Reason.IGNORED
+
+
+def test_receipts_that_come_twice_or_after_the_end_leave_no_trace() -> None:
+    story = two_contacts()
+    page = sends(story, "park")
+    story.happens(ev.PageDelivered(page.id))
+    assert story.happens(ev.PageDelivered(page.id)).reason is Reason.IGNORED
+    assert story.happens(ev.PageUndelivered(page.id, "failed")).reason is Reason.IGNORED, "what has arrived stays so"
+    second = sends(story, "park", 1)
+    story.happens(ev.Resolved("park"))
+    assert story.happens(ev.PageDelivered(second.id)).reason is Reason.IGNORED
+
+
+def test_a_receipt_that_comes_late_makes_the_page_count_as_heard() -> None:
+    story = Story(make_rules(holders={DUTY: ("park",)}))
+    story.opens(1)
+    first = sends(story, "park")
+    story.down.add("park")
+    story.after(MINUTE)
+    story.happens(ev.PageDelivered(first.id))
+    story.happens(ev.PageRefused(story.page_of("park", 1).id, "gone"))
+    assert story.reasons[-1] is Reason.PAGE_REFUSED, "the next rung is not hurried"
+
+
+def test_no_word_and_then_a_failure_hurries_the_ladder_once() -> None:
+    story = Story(make_rules(contacts={"lee": (0,)}), down={"lee"})
+    story.opens(1)
+    page = sends(story, "kim")
+    story.after(MINUTE)
+    assert story.reasons[-1] is Reason.PERSON_UNREACHED
+    assert story.decisions[-1].inputs["because"] == Reason.RECEIPT_MISSING
+    assert story.happens(ev.PageUndelivered(page.id, "handset off")).inputs["why"] == "handset off"
+    assert story.incident.next_rung == 2
+
+
+def test_an_answer_ends_the_wait_for_receipts() -> None:
+    for answer in (ev.Acknowledged("park"), ev.Acknowledged("lee"), ev.Resolved("lee"), ev.Snoozed("lee", HOUR)):
+        story = two_contacts()
+        sends(story, "park")
+        story.happens(answer)
+        assert story.page_of("park").receipt_due_at is None
+        story.after(5 * MINUTE)
+        assert story.people_told() == []
+
+
+def test_while_it_is_clear_no_receipt_is_missed_and_when_it_is_back_it_is() -> None:
+    story = two_contacts()
+    sends(story, "park")
+    story.clears()
+    story.after(3 * MINUTE)
+    assert Reason.RECEIPT_MISSING not in story.reasons
+    story.fires_again()
+    story.after(0)
+    assert story.people_told() == [(3, "park")]
+
+
+def test_a_ladder_until_resolved_goes_on_looking_for_who_may_not_have_heard() -> None:
+    story = Story(make_rules(ladder=replace(LADDER, until="resolved"), holders={DUTY: ("park",)}))
+    story.opens(1)
+    sends(story, "park")
+    story.happens(ev.Acknowledged("lee"))
+    story.after(MINUTE)
+    assert story.people_told() == [(1, "park")]
+
+
+def test_the_reminder_that_does_not_arrive_goes_to_the_next_contact_of_the_holder() -> None:
+    story = two_contacts()
+    story.happens(ev.Acknowledged("park"))
+    story.until(NIGHT + 25 * MINUTE - 1)
+    story.down.add("park")
+    story.after(1)
+    page = story.page_of("park", 0, PageKind.REMINDER)
+    story.happens(ev.PageSent(page.id, receipt_within_ms=20 * SECOND))
+    story.down.clear()
+    story.after(20 * SECOND)
+    assert [at for at, _ in story.people_told(PageKind.REMINDER)] == [25 + 1 / 3]
+
+
+def test_tests_and_closing_notes_await_no_receipt() -> None:
+    rules = make_rules()
+    story = Story(rules)
+    story.keeps(open_incident(ev.TestRequested(1, "test:1", "web", "a test", "park", 0, "park"), NIGHT, rules))
+    page = sends(story, "park")
+    assert page.receipt_due_at is None
+    assert story.happens(ev.PageDelivered(page.id)).reason is Reason.PAGE_DELIVERED, "but it is recorded"
+
+
+# --- messages that are edited in place ---
+
+
+CHAT = {"kim": (Contact("slack:U1"), Contact("tel:+82", 5 * MINUTE)), "lee": (Contact("telegram:7"),)}
+
+
+def chat() -> Story:
+    """kim and lee read chats; both were paged, then nobody answered for half an hour."""
+    story = Story(make_rules(contacts=CHAT))
+    story.opens(1)
+    story.until(NIGHT + 31 * MINUTE)
+    return story
+
+
+def updates(story: Story) -> list[tuple[str, int, str]]:
+    """Take (person, contact, edits) of the updates that wait, and let them be sent."""
+    found = [(p.person, p.contact, p.edits) for p in story.pending() if p.kind is PageKind.UPDATE]
+    story.after(0)
+    return found
+
+
+BOTH = [("kim", 0, "INC-1.0.kim.0"), ("lee", 0, "INC-1.1.lee.0")]
+
+
+def test_who_takes_it_lets_go_of_it_and_ends_it_shows_in_every_message_that_is_edited() -> None:
+    story = chat()
+    story.happens(ev.Acknowledged("lee"))
+    assert updates(story) == BOTH
+    story.happens(ev.Assigned("kim", "kim"))
+    assert updates(story) == BOTH, "taken over"
+    story.happens(ev.Noted("kim", "looking"))
+    assert updates(story) == []
+    story.until(story.incident.acknowledged_until or 0)
+    assert [t.person for t in story.told if t.kind is PageKind.UPDATE][-2:] == ["kim", "lee"], "the acknowledgement ended"
+    story.happens(ev.Resolved("choi"))
+    assert updates(story) == BOTH
+    story.happens(ev.Reopened("choi"))
+    assert updates(story) == BOTH
+
+
+def test_contacts_that_are_not_edited_get_no_update_and_those_get_the_closing_note_as_well() -> None:
+    story = chat()
+    story.happens(ev.Resolved("choi"))
+    kinds = sorted((p.person, p.contact, p.kind) for p in story.pending())
+    assert kinds == [
+        ("kim", 0, PageKind.RESOLVED),
+        ("kim", 0, PageKind.UPDATE),
+        ("lee", 0, PageKind.RESOLVED),
+        ("lee", 0, PageKind.UPDATE),
+    ]
+
+
+def test_a_newer_update_takes_the_place_of_one_that_was_not_sent() -> None:
+    story = chat()
+    story.down |= {"kim", "lee"}
+    story.happens(ev.Acknowledged("lee"))
+    story.happens(ev.Resolved("lee"))
+    waiting = [p for p in story.pending("kim") if p.kind is PageKind.UPDATE]
+    assert [p.step for p in waiting] == [story.incident.steps - 1]
+
+
+def test_an_update_that_cannot_be_sent_is_given_up_and_wakes_nobody() -> None:
+    story = chat()
+    story.down |= {"kim", "lee"}
+    story.happens(ev.Acknowledged("choi"))
+    for _ in range(FAILING_AFTER):
+        page = story.page_of("kim", 0, PageKind.UPDATE)
+        story.now = max(story.now, page.due_at)
+        story.happens(ev.PageUnreachable(page.id, "503", ambiguous=False))
+    assert story.reasons[-1] is Reason.PAGE_GIVEN_UP
+    assert {p.kind for p in story.pending()} == {PageKind.UPDATE}
+
+
+def test_a_snooze_withdraws_pages_and_not_what_the_messages_say() -> None:
+    story = chat()
+    story.down |= {"kim", "lee"}
+    story.happens(ev.Acknowledged("choi", MINUTE))
+    story.happens(ev.Snoozed("choi", MINUTE))
+    assert [p.kind for p in story.pending("kim")] == [PageKind.UPDATE]
+
+
+def test_a_message_that_went_out_while_it_was_taken_is_brought_up_to_date() -> None:
+    story = Story(make_rules(contacts=CHAT))
+    story.opens(1)
+    page = story.page_of("kim")
+    story.happens(ev.Acknowledged("lee"))
+    assert updates(story) == []
+    story.happens(ev.PageSent(page.id, "ts1"))
+    assert updates(story) == [("kim", 0, page.id)]
+
+
+def test_the_first_message_of_a_contact_is_not_forgotten_over_many_repeats() -> None:
+    story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE), contacts={"jeong": (Contact("slack:U1"),)}))
+    story.opens(1)
+    story.until(NIGHT + 2 * HOUR - 1)
+    story.down.add("jeong")
+    story.after(1)
+    first = story.page_of("jeong")
+    story.happens(ev.PageSent(first.id, "ts1"))
+    story.down.clear()
+    story.after(3 * HOUR)
+    assert len(story.incident.pages) <= PAGES_KEPT_MAX + 10
+    story.happens(ev.Acknowledged("kim"))
+    assert updates(story) == [("jeong", 0, first.id)]
+
+
+# --- contacts that go on ringing ---
+
+
+def test_a_contact_goes_on_ringing_until_somebody_answers() -> None:
+    story = Story(make_rules(contacts={"kim": (Contact("tel:+82", repeat_ms=3 * MINUTE, times=5),)}))
+    story.opens(1)
+    story.until(NIGHT + 7 * MINUTE)
+    assert story.people_told() == [(0, "kim"), (3, "kim"), (6, "kim")]
+    story.happens(ev.Acknowledged("lee"))
+    story.until(NIGHT + 29 * MINUTE)
+    assert len(story.people_told()) == 3
+
+
+def test_it_rings_so_often_and_no_more_and_a_ring_that_fails_does_not_hurry_the_ladder() -> None:
+    story = Story(make_rules(contacts={"kim": (Contact("tel:+82", repeat_ms=3 * MINUTE, times=3),)}))
+    story.opens(1)
+    story.after(MINUTE)
+    story.happens(ev.PageRefused(story.page_of("kim").id, "gone"))
+    assert story.incident.next_rung == 1
+    other = Story(story.rules)
+    other.opens(1)
+    other.until(NIGHT + 29 * MINUTE)
+    assert other.people_told() == [(0, "kim"), (3, "kim"), (6, "kim")]
 
 
 # --- passing on ---
@@ -119,3 +348,188 @@ def test_passing_on_what_another_holds_changes_nothing() -> None:
     story.happens(ev.Acknowledged("lee"))
     assert story.happens(ev.PassedOn("kim")).reason is Reason.ALREADY_SO
     assert story.state() is State.ACKNOWLEDGED
+
+
+def test_a_holder_who_passes_it_on_lets_it_go() -> None:
+    story = Story()
+    story.opens(1)
+    story.after(0)
+    story.happens(ev.Acknowledged("kim"))
+    story.after(10 * MINUTE)
+    story.happens(ev.PassedOn("kim", via="slack"))
+    story.after(0)
+    assert (story.state(), story.incident.assignee) == (State.OPEN, None)
+    assert story.people_told() == [(0, "kim"), (10, "lee")]
+
+
+def test_who_passes_it_on_gets_no_more_pages_of_it() -> None:
+    story = two_contacts()
+    story.after(0)
+    story.happens(ev.PassedOn("park"))
+    story.until(NIGHT + 20 * MINUTE)
+    assert story.people_told() == [(0, "park"), (0, "lee")]
+
+
+def test_passing_on_at_the_end_of_the_ladder_pages_its_last_rung_again() -> None:
+    story = Story()
+    story.opens(1)
+    story.until(NIGHT + 125 * MINUTE)
+    story.happens(ev.PassedOn("kim"))
+    story.after(0)
+    assert story.people_told()[-1] == (125, "jeong")
+
+
+def test_what_is_clear_or_has_no_ladder_is_passed_on_to_nobody() -> None:
+    story = Story()
+    story.opens(1)
+    story.after(0).clears()
+    assert story.happens(ev.PassedOn("kim")).reason is Reason.ALREADY_SO
+    low = Story()
+    low.opens(4)
+    assert low.happens(ev.PassedOn("kim")).reason is Reason.NOBODY_TO_PAGE
+
+
+def test_passing_on_ends_a_snooze() -> None:
+    story = Story()
+    story.opens(1)
+    story.after(0)
+    story.happens(ev.Snoozed("kim", 8 * HOUR))
+    story.happens(ev.PassedOn("kim"))
+    story.after(0)
+    assert story.people_told() == [(0, "kim"), (0, "lee")]
+
+
+# --- notices and drills ---
+
+
+def told(*people: str, **contacts: tuple[int, ...]) -> Story:
+    rules = make_rules(contacts=contacts)
+    story = Story(rules, down=set(people))
+    event = ev.PersonTold(1, "handover:duty:1", "web", "Your duty begins", people, PageKind.HANDOVER, "From 09:00 on", "tocsin")
+    story.keeps(open_incident(event, NIGHT, rules))
+    return story
+
+
+def test_a_notice_goes_to_one_contact_of_each_and_ends_when_everybody_has_it() -> None:
+    story = told("kim", "park", "ghost", "stranger")
+    assert story.decisions[0].inputs == {
+        "service": "web",
+        "ladder": "standard",
+        "paged": ("kim", "park"),
+        "cannot_be_paged": ("ghost", "stranger"),
+    }
+    assert (story.incident.severity, story.incident.source, story.incident.text) == (4, "handover", "From 09:00 on")
+    story.happens(ev.PageSent(story.page_of("park").id))
+    assert story.state() is State.OPEN
+    story.after(MINUTE)
+    story.down.clear()
+    story.after(0)
+    assert story.people_told(PageKind.HANDOVER) == [(1, "kim")]
+    assert (story.state(), story.reasons[-1]) == (State.RESOLVED, Reason.ENDED_BY_ITSELF)
+    assert story.people_told(PageKind.RESOLVED) == []
+
+
+def test_a_notice_that_fails_goes_to_the_next_contact() -> None:
+    story = told("park")
+    story.happens(ev.PageRefused(story.page_of("park").id, "gone"))
+    assert story.page_of("park", 1).due_at == NIGHT
+    story.down.clear()
+    story.after(0)
+    assert story.state() is State.RESOLVED
+
+
+def test_a_notice_that_may_not_have_arrived_goes_to_the_next_contact() -> None:
+    story = told("park")
+    story.happens(ev.PageSent(story.page_of("park").id, receipt_within_ms=MINUTE))
+    story.down.clear()
+    story.after(MINUTE)
+    assert story.people_told(PageKind.HANDOVER) == [(1, "park")]
+    assert story.state() is State.RESOLVED
+
+
+def test_a_notice_ends_when_it_has_arrived() -> None:
+    story = told("park")
+    story.happens(ev.PageSent(story.page_of("park").id, receipt_within_ms=MINUTE))
+    story.happens(ev.PageDelivered(story.page_of("park").id))
+    story.after(0)
+    assert story.state() is State.RESOLVED
+
+
+def test_a_notice_that_reaches_nobody_ends_after_an_hour() -> None:
+    story = told("park")
+    story.after(NOTICE_LASTS_MS - 1)
+    assert story.state() is State.OPEN
+    story.after(1)
+    assert story.state() is State.RESOLVED
+    assert story.outbox == {}
+
+
+def drill(severity: int = 1) -> Story:
+    rules = make_rules()
+    story = Story(rules)
+    story.keeps(open_incident(ev.DrillRequested(1, "drill:1", "web", "fire", severity, "lee"), NIGHT, rules))
+    return story
+
+
+def test_a_drill_climbs_the_real_ladder_and_ends_by_itself() -> None:
+    story = drill()
+    assert (story.incident.title, story.incident.source) == ("DRILL: fire", "drill")
+    story.until(NIGHT + 2 * HOUR + DRILL_AFTER_LAST_RUNG_MS)
+    assert story.people_told() == [(0, "kim"), (30, "lee"), (60, "choi"), (120, "jeong")]
+    assert story.state() is State.RESOLVED
+    assert story.reasons.count(Reason.ENDED_BY_ITSELF) == 1
+
+
+def test_a_drill_ends_though_somebody_holds_it_and_when_a_person_ends_it() -> None:
+    story = drill()
+    story.after(0)
+    story.happens(ev.Acknowledged("kim", 8 * HOUR))
+    story.until(NIGHT + 2 * HOUR + DRILL_AFTER_LAST_RUNG_MS)
+    assert story.state() is State.RESOLVED
+    other = drill(3)
+    other.happens(ev.Acknowledged("kim"))
+    other.happens(ev.Resolved("lee"))
+    other.after(24 * HOUR)
+    assert other.people_told() == []
+    assert Reason.ENDED_BY_ITSELF not in other.reasons
+
+
+def test_a_drill_that_is_reopened_gets_its_time_anew() -> None:
+    story = drill()
+    story.until(NIGHT + 3 * HOUR)
+    story.happens(ev.Reopened("lee"))
+    assert story.incident.ends_at == NIGHT + 5 * HOUR + DRILL_AFTER_LAST_RUNG_MS
+
+
+# --- documents of before ---
+
+
+NEW_OF_PAGES = ("receipt_due_at", "receipt_missed", "delivered_at", "held_at", "held_until", "edits", "ring")
+
+
+def as_it_was_written_before(incident: Incident) -> bytes:
+    version, length, rest = codec.incident_document(incident).split(b" ", 2)
+    plan, values = rest[: int(length)], orjson.loads(rest[int(length) :])
+    del values["ends_at"]
+    for page in values["pages"]:
+        for name in NEW_OF_PAGES:
+            del page[name]
+    return b"%b %b %b%b" % (version, length, plan, orjson.dumps(values))
+
+
+def test_an_incident_that_was_written_before_there_were_receipts_is_read() -> None:
+    story = two_contacts()
+    story.after(0)
+    assert codec.IncidentReader().read(as_it_was_written_before(story.incident)) == story.incident
+
+
+def test_the_history_of_a_night_with_receipts_holds_and_updates_adds_up() -> None:
+    story = chat()
+    story.happens(ev.PageHeld(story.page_of("kim").id, "limit", story.now + HOUR))
+    story.happens(ev.Acknowledged("lee"))
+    story.alerts(firing(1), joined=1)
+    story.after(2 * HOUR)
+    story.happens(ev.PassedOn("kim"))
+    story.after(HOUR)
+    assert story.replayed() == story.incident
+    assert codec.IncidentReader().read(codec.incident_document(story.incident)) == story.incident

@@ -16,6 +16,7 @@ import orjson
 from tocsin.policy.delivery import HELD_MAX_MS, URGENT
 from tocsin.policy.events import AlertsChanged, Event, OpenedByAlerts, OpenedByPerson, PageSent, TimerDue
 from tocsin.policy.fold import EXPIRED, AlertBook, Fold, Folded
+from tocsin.policy.hours import Span, Window
 from tocsin.policy.incident import Decision, Reason, decide, open_incident, outbox_changes
 from tocsin.policy.ladder import agenda
 from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Alert, AlertStatus, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
@@ -115,6 +116,9 @@ def firing(severity: int, count: int = 1) -> tuple[int, int, int, int]:
     one, two, three, four = (count if level == severity else 0 for level in range(1, 5))
     return one, two, three, four
 
+
+UNTIL_SEVEN = Quiet(Window((), (Span(22 * HOUR, 31 * HOUR),)), (3,))
+"""From ten in the evening until seven in the morning nothing of severity 3."""
 
 QUIET = (0, 0, 0, 0)
 """Nothing fires."""

@@ -56,11 +56,11 @@ def hold(before: Incident | None, after: Incident, now: int, rules: Rules) -> tu
         if page.status is not PageStatus.PENDING or page.kind not in QUIETED or person is None or not person.quiet:
             continue
         begin = begins.setdefault((page.step, page.person), page.due_at)
-        due_at = not_before(person, after.severity, page.due_at)
-        if due_at > page.due_at:
-            due_at = max(due_at, not_before(person, after.severity, begin) + page.due_at - begin)
-            due_at = not_before(person, after.severity, due_at)
-            held[page.id] = replace(page, due_at=due_at, held_at=page.held_at or now, held_until=due_at, reason="quiet time")
+        end = not_before(person, after.severity, page.due_at)
+        if end > page.due_at:
+            own_turn = max(end, not_before(person, after.severity, begin) + page.due_at - begin)
+            due_at = not_before(person, after.severity, own_turn)
+            held[page.id] = replace(page, due_at=due_at, held_at=page.held_at or now, held_until=end, reason="quiet time")
     if not held:
         return after, {}
     until: dict[str, int] = {}
