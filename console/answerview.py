@@ -6,7 +6,6 @@ escape everything, and no text is ever read as a template.
 
 from __future__ import annotations
 
-import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from tocsin.policy import oncall
 from tocsin.policy.durations import format_duration
 from tocsin.policy.model import AlertStatus, Incident, PageKind, PageStatus, State
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
+from tocsin.runtime.text import clean, cut
 
 ALERTS_SHOWN_MAX: Final = 10
 LABELS_SHOWN_MAX: Final = 30
@@ -120,21 +120,11 @@ class Pages:
 
     def pointer(self, incident: str, external_url: str) -> str:
         """Return the page that says how to read an incident."""
-        return self._templates.get_template("pointer.html").render(incident=clean(incident), external_url=external_url)
+        return self._templates.get_template("pointer.html").render(incident=_shown(incident), external_url=external_url)
 
 
-def clean(text: str) -> str:
-    """Return text without control characters and without those that turn the direction of what stands around them."""
-    kept = (character if character != "\n" else " " for character in text[:TEXT_CHARACTERS_MAX])
-    return "".join(character for character in kept if unicodedata.category(character) not in ("Cc", "Cs") and not _turns(character))
-
-
-def _cut(title: str) -> str:
-    return title if len(title) <= TITLE_CHARACTERS_MAX else title[: TITLE_CHARACTERS_MAX - 1] + "…"
-
-
-def _turns(character: str) -> bool:
-    return "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069" or character in "\u200e\u200f\u061c"
+def _shown(text: str) -> str:
+    return clean(text[:TEXT_CHARACTERS_MAX])
 
 
 def answer_view(
@@ -147,11 +137,11 @@ def answer_view(
     shown = (firing or alerts)[:ALERTS_SHOWN_MAX]
     return AnswerView(
         id=incident.id,
-        title=_cut(clean(incident.title)),
+        title=cut(_shown(incident.title), TITLE_CHARACTERS_MAX),
         severity=incident.severity,
         severity_words=SEVERITY_WORDS[incident.severity],
         state_words="not acknowledged" if incident.state is State.OPEN else str(incident.state),
-        service=clean(incident.service),
+        service=_shown(incident.service),
         since=times.at(incident.opened_at),
         age=times.ago(incident.opened_at),
         standing=standing,
@@ -160,10 +150,10 @@ def answer_view(
         button=_button(incident, reader, now),
         others=[_other_line(other, reader, rules, times) for other in others],
         all_button=_all_button((incident, *others)),
-        reader=clean(reader.name),
-        text=clean(incident.text),
+        reader=_shown(reader.name),
+        text=_shown(incident.text),
         runbook=incident.plan.runbook if incident.plan.runbook.startswith(("https://", "http://")) else "",
-        labels=[(clean(name), clean(value)) for name, value in sorted(incident.labels.items())[:LABELS_SHOWN_MAX]],
+        labels=[(_shown(name), _shown(value)) for name, value in sorted(incident.labels.items())[:LABELS_SHOWN_MAX]],
         alert_count=_alert_count(incident),
         alerts=[_alert_line(alert, incident.labels, times) for alert in shown],
         alerts_left_out=incident.firing + incident.resolved - len(shown) if alerts else 0,
@@ -206,7 +196,7 @@ def _standing(incident: Incident, reader: Reader, rules: Rules, times: _Times) -
             return f"Resolved at {at} by {_name(by, rules)}.", "good", "There is nothing left to do."
         case State.OPEN:
             if incident.suppressed is not None:
-                return f"Suppressed: {clean(incident.suppressed)}.", "plain", "Nobody is paged for it."
+                return f"Suppressed: {_shown(incident.suppressed)}.", "plain", "Nobody is paged for it."
             if incident.clear_since is not None:
                 return "Its alerts are clear.", "plain", "It resolves by itself if they stay so."
             if incident.snoozed_until is not None:
@@ -246,12 +236,14 @@ def _all_button(incidents: Sequence[Incident]) -> Button | None:
 
 def _other_line(incident: Incident, reader: Reader, rules: Rules, times: _Times) -> OtherLine:
     standing, _, _ = _standing(incident, reader, rules, times)
-    return OtherLine(incident.id, incident.severity, SEVERITY_WORDS[incident.severity], _cut(clean(incident.title)), standing)
+    return OtherLine(
+        incident.id, incident.severity, SEVERITY_WORDS[incident.severity], cut(_shown(incident.title), TITLE_CHARACTERS_MAX), standing
+    )
 
 
 def _name(key: str, rules: Rules) -> str:
     person = rules.people.get(key)
-    return clean(person.name if person is not None and person.name else key)
+    return _shown(person.name if person is not None and person.name else key)
 
 
 def _alert_count(incident: Incident) -> str:
@@ -262,7 +254,7 @@ def _alert_count(incident: Incident) -> str:
 def _alert_line(alert: AlertView, common: Mapping[str, str], times: _Times) -> AlertLine:
     own = [f"{name}={value}" for name, value in sorted(alert.labels.items()) if common.get(name) != value]
     summary = alert.annotations.get("summary") or alert.annotations.get("description") or ""
-    return AlertLine(times.instant(alert.starts_at), alert.status, clean("  ".join(own)), clean(summary))
+    return AlertLine(times.instant(alert.starts_at), alert.status, "  ".join(_shown(each) for each in own), _shown(summary))
 
 
 def _told(incident: Incident, rules: Rules, times: _Times) -> list[tuple[str, str]]:
@@ -288,7 +280,7 @@ def _next_line(incident: Incident, rules: Rules, times: _Times) -> str:
         return ""
     roles, at = step
     people = _unique(_name(person, rules) for role in roles for person in oncall.holders(role, at, rules))
-    return f"{', '.join(people) or 'nobody holds it'} ({clean(', '.join(roles))}) at {times.at(at)}"
+    return f"{', '.join(people) or 'nobody holds it'} ({_shown(', '.join(roles))}) at {times.at(at)}"
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -21,6 +21,9 @@ UCS_CHARACTERS_MAX: Final = 70
 WHAT_CHARACTERS_MIN: Final = 24
 """Of service and title, before what can be left out is left out. Wide characters count twice."""
 
+NUMBERS_MAX: Final = 3
+"""Of a bundle, that a reply is asked to name; beyond that only the gravest, the link takes all."""
+
 _GSM: Final = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
@@ -80,12 +83,12 @@ def _tails(message: PageMessage, words: Words, *, can_reply: bool, with_link: bo
     """What may follow the title, the fullest first."""
     incident = message.incident
     now = incident.opened_at if message.written_at is None else message.written_at
-    base = words.sms_time(incident.opened_at, now, message.time_zone)
-    if len(message.others) > 1:
-        base += words.sms_more(len(message.others) - 1)
+    base = words.sms_more(len(message.others) - 1) if len(message.others) > 1 else ""
+    base += words.sms_time(incident.opened_at, now, message.time_zone)
     if not is_answerable(message):
         return [base, ""]
-    number = str(message.numbers[0]) if message.numbers else clean(incident.id).rpartition("-")[2]
+    known = [str(number) for number in message.numbers] or [clean(incident.id).rpartition("-")[2]]
+    number = " ".join(known if len(known) <= NUMBERS_MAX else known[:1])
     links = [_bare(link) for link in (message.acknowledge_url, incident.url) if with_link and is_link(link)]
     ways = [words.sms_either(number, links[0])] if can_reply and links else []
     ways += [words.sms_reply(number)] if can_reply else [words.sms_link(link) for link in links]
@@ -93,7 +96,9 @@ def _tails(message: PageMessage, words: Words, *, can_reply: bool, with_link: bo
         ways.append(words.sms_sign_in)
     minutes = 0 if message.next_rung is None else (message.next_rung.due_at - now) // 60_000
     then = words.sms_next(minutes) if minutes > 0 else ""
-    return [*([base + way + then for way in ways] if then else []), *(base + way for way in ways), ways[-1]]
+    # A comma right after a link would become part of it.
+    fuller = [base + way + (" " if any(link in way for link in links) else ",") + then for way in ways] if then else []
+    return [*fuller, *(base + way for way in ways), ways[-1]]
 
 
 def _fitted(head: str, shown: str, tail: str, words: Words) -> str:

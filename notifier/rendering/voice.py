@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +21,15 @@ FIRST_KEY_S: Final = 12.0
 """Until the first key has been named (reference: on-call people hang up after that)."""
 
 LENGTH_SAID_FROM_S: Final = 60
+WHAT_S_MIN: Final = 3.0
+"""For service and title, before the number is left out."""
+TEXT_CHARACTERS_MAX: Final = 300
 
-_SYLLABLE_S: Final = {"hangul": 0.23, "han": 0.27, "digit": 0.38, "latin": 0.085, "other": 0.2, "pause": 0.35, "percent": 0.6}
-"""Slow speech: Korean 4.3 syllables a second, Chinese 3.7, English 140 words a minute. A letter of an abbreviation takes 0.3 s."""
-_LETTER_S: Final = 0.3
+_SYLLABLE_S: Final = {"hangul": 0.2, "han": 0.24, "digit": 0.33, "latin": 0.075, "other": 0.2, "pause": 0.3, "percent": 0.6}
+"""Slow speech: Korean 5 syllables a second, Chinese 4, English 150 words a minute; a digit that is said alone, a pause at a stop."""
+_LETTER_S: Final = 0.28
 _DIGITS_TOGETHER_MAX: Final = 2
+_HELD: Final = "\u00a0"  # a space at which nothing is cut
 _ABBREVIATIONS: Final = frozenset(
     {"api", "cdn", "cpu", "crm", "csv", "db", "dns", "erp", "etl", "ftp", "gpu", "grpc", "http", "https", "iam", "id", "imap", "io", "iot"}
     | {"ip", "jvm", "k8s", "kms", "lb", "ldap", "mq", "nfs", "oom", "os", "pdf", "rds", "rpc", "s3", "sdk", "sla", "slo", "sms", "smtp"}
@@ -52,14 +57,16 @@ class VoiceScript:
 def voice_script(message: PageMessage) -> VoiceScript:
     """The script of a call."""
     words = words_for(message.locale)
-    takes = is_answerable(message)
-    count = max(len(message.numbers), len(message.others), 1)
-    first = words.say_take(count) if takes else ""
-    passes = [words.say_next] if takes and message.next_rung is not None else []
-    keys = words.say_keys([first, *passes, words.say_repeat] if takes else [words.say_repeat])
-    rest_s = FIRST_KEY_S - speech_s(words.say_keys([first] if takes else [words.say_repeat]))
-    say = _notice(message, words, rest_s) if is_notice(message) else _say(message, words, rest_s)
-    return VoiceScript(words.voice, say, keys, round(FIRST_KEY_S - rest_s + speech_s(say), 1), words.say_resolve if takes else "")
+    if is_answerable(message):
+        first = words.say_take(max(len(message.numbers), len(message.others), 1))
+        offered = [first, *([words.say_next] if message.next_rung is not None else []), words.say_repeat]
+    else:
+        first, offered = words.say_repeat, [words.say_repeat]
+    keys = words.say_keys(offered)
+    first_s = speech_s(keys[: keys.index(first) + len(first)])
+    limit_s = FIRST_KEY_S - first_s
+    say = _notice(message, words, limit_s) if is_notice(message) else _say(message, words, limit_s)
+    return VoiceScript(words.voice, say, keys, round(speech_s(say) + first_s, 1), words.say_resolve if is_answerable(message) else "")
 
 
 def speech_s(text: str) -> float:
@@ -70,64 +77,79 @@ def speech_s(text: str) -> float:
 
 def spoken(text: str) -> str:
     """Foreign text as a voice should say it: words, digits, and pauses, nothing else."""
-    parted = "".join(character if _is_said(character) else " " for character in clean(text))
-    parted = _CAMEL.sub(" ", parted)
-    parted = _WORD.sub(lambda found: _letters(found[0]), parted)
-    parted = re.sub(rf"\d{{{_DIGITS_TOGETHER_MAX + 1},}}", lambda found: " ".join(found[0]), parted)
-    return " ".join(re.sub(r"(?<!\d)[.,](?!\d)|[.,](?=\D|$)", " ", parted).split())
+    return _together(text).replace(_HELD, " ")
+
+
+def _together(text: str) -> str:
+    """As `spoken`; what must not be parted (the letters of an abbreviation) is held together."""
+    parted = "".join(character if _is_said(character) else " " for character in clean(text)[:TEXT_CHARACTERS_MAX])
+    parted = _WORD.sub(lambda found: f" {_letters(found[0])} ", _CAMEL.sub(" ", parted))
+    parted = re.sub(rf"\d{{{_DIGITS_TOGETHER_MAX + 1},}}", lambda found: _HELD.join(found[0]), parted)
+    return re.sub(" +", " ", re.sub(r"(?<!\d)[.,:]|[.,:](?!\d)", " ", parted)).strip()
 
 
 def _say(message: PageMessage, words: Words, limit_s: float) -> str:
+    """Severity, number, what, how long; how long it has been and the number are left out before the title becomes too short."""
     incident = message.incident
-    digits = " ".join(character for character in clean(incident.id) if character.isdecimal())
+    several = len(message.others) > 1
     before = [
         words.say_drill if is_drill(message) else "",
         words.say_begins(message.kind.value, incident.state),
-        words.say_several(len(message.others)) if len(message.others) > 1 else "",
+        words.say_several(len(message.others)) if several else "",
         words.say_severity(incident.severity),
-        words.say_number(digits),
     ]
+    number = words.say_number(" ".join(character for character in clean(incident.id) if character.isdecimal()))
     length_s = 0 if message.written_at is None else (message.written_at - incident.opened_at) // 1000
-    is_open = incident.state in {State.OPEN, State.ACKNOWLEDGED}
-    after = words.say_length(length_s) if is_open and length_s >= LENGTH_SAID_FROM_S else ""
-    head = " ".join(part for part in before if part)
+    is_live = incident.state in {State.OPEN, State.ACKNOWLEDGED}
+    length = words.say_length(length_s) if is_live and length_s >= LENGTH_SAID_FROM_S else ""
     service, _, title = what(message, incident).partition(": ")
-    shown = ", ".join(part for part in (spoken(service), spoken(title)) if part)
-    room_s = limit_s - speech_s(f"{head} . {after}")
-    if room_s < 3.0 and after:
-        after, room_s = "", limit_s - speech_s(head + " . ")
-    shown = _within(shown, room_s)
-    return " ".join(part for part in (head, shown + "." if shown else "", after) if part)
+    shown = words.comma.join(part for part in (_together(service), _together(title)) if part)
+    whole_s = speech_s(shown)
+    for parts, least_s in (([*before, number, length], whole_s), ([*before, number], min(whole_s, WHAT_S_MIN)), (before, 0.0)):
+        room_s = limit_s - speech_s(_joined([*parts, words.stop]))
+        if room_s >= least_s and not (several and number in parts):
+            tail = [length] if length in parts else []
+            return _joined([*(part for part in parts if part != length), _ended(_within(shown, room_s), words), *tail])
+    return _joined(before)
 
 
 def _notice(message: PageMessage, words: Words, limit_s: float) -> str:
     head = words.say_begins(message.kind.value, message.incident.state)
-    said = spoken(" ".join(said_lines(message)) or message.incident.title)
-    shown = _within(said, limit_s - speech_s(head + " . "))
-    return " ".join(part for part in (head, shown + "." if shown else "") if part)
+    said = _together(" ".join(said_lines(message)) or message.incident.title)
+    return _joined([head, _ended(_within(said, limit_s - speech_s(head + words.stop)), words)])
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " ".join(part for part in parts if part).replace(_HELD, " ")
+
+
+def _ended(text: str, words: Words) -> str:
+    return text + words.stop if text else ""
 
 
 def _within(text: str, limit_s: float) -> str:
-    """The beginning of a text that can be said in so long; whole words where there are spaces."""
-    if speech_s(text) <= limit_s:
-        return text
-    end, used_s = 0, 0.0
-    for end, character in enumerate(text):
-        used_s += _LETTER_S if _is_latin(character) and not _is_latin(text[end + 1 : end + 2]) else _character_s(character)
-        if used_s > limit_s:
+    """The beginning of a text that can be said in so long: whole words; letters only where a word alone is too long, as in Chinese."""
+    kept = ""
+    for word in text.split(" "):
+        longer = f"{kept} {word}" if kept else word
+        if speech_s(longer) > limit_s:
+            if not kept or unicodedata.east_asian_width(word[:1]) == "W":
+                while longer and speech_s(longer) > limit_s:
+                    longer = longer[:-1]
+                kept = longer
             break
-    shown = text[:end]
-    return (shown.rpartition(" ")[0] if text[end : end + 1] != " " and " " in shown else shown).rstrip(" ,.")
+        kept = longer
+    return kept.rstrip(" ,，" + _HELD)
 
 
 def _letters(word: str) -> str:
     lower = word.lower()
     is_short = word.isupper() and 1 < len(word) <= 4 and not set(lower) & set("aeiouy")
-    return " ".join(word.upper()) if lower in _ABBREVIATIONS or is_short else word
+    return _HELD.join(word.upper()) if lower in _ABBREVIATIONS or is_short else word
 
 
 def _is_said(character: str) -> bool:
-    return character in ".,% " or unicodedata.category(character) in {"Lu", "Ll", "Lo", "Lm", "Lt", "Nd", "Mn", "Mc"}
+    return character in ".,:% " or unicodedata.category(character) in {"Lu", "Ll", "Lo", "Lm", "Lt", "Nd", "Mn", "Mc"}
 
 
 def _is_latin(text: str) -> bool:

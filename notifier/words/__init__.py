@@ -24,6 +24,8 @@ class Words(Protocol):
     voice: str
     comma: str
     """Between parts of one line."""
+    stop: str
+    """At the end of a sentence."""
     drill: str
     """Before everything that is only an exercise."""
 

@@ -48,9 +48,10 @@ class Chinese:
     lang = "zh-Hans"
     voice = "zh-CN"
     comma = "，"
+    stop = "。"
     drill = "【演练】"
     incident, title, service, opened, alerts, paged = "故障", "标题", "服务", "发生时间", "告警", "呼叫对象"
-    status, lateness, also_told, next_step, runbook, link = "状态", "延迟", "已通知", "下一级", "处理手册", "查看"
+    status, lateness, also_told, next_step, runbook, link = "状态", "送达", "已通知", "下一级", "处理手册", "查看"
     together, labels = "同时发生的故障", "标签"
     acknowledge, take, keep, resolve, open = "认领", "认领", "继续处理", "标记为已解决", "查看"
 
@@ -177,7 +178,7 @@ class Chinese:
         return f" {day}{there.time:%H:%M}" + ("" if there.place in _HOME else there.zone) + "起"
 
     def sms_more(self, count: int) -> str:
-        return f"等{count + 1}起"
+        return f" 等{count + 1}起"
 
     def sms_reply(self, number: str) -> str:
         return f" 认领:回复{number}"
@@ -189,7 +190,7 @@ class Chinese:
         return f" 认领:回复{number}或 {link}"
 
     def sms_next(self, minutes: int) -> str:
-        return f",{minutes}分钟未认领将升级"
+        return f"{minutes}分钟未认领将升级"
 
     say_drill = "这是演练。"
     say_next = "转给下一位请按5"

@@ -38,9 +38,10 @@ class English:
     lang = "en"
     voice = "en-US"
     comma = ", "
+    stop = "."
     drill = "DRILL: "
     incident, title, service, opened, alerts, paged = "Incident", "Title", "Service", "Since", "Alerts", "Paged"
-    status, lateness, also_told, next_step, runbook, link = "Status", "Late", "Also told", "Next", "Runbook", "Open"
+    status, lateness, also_told, next_step, runbook, link = "Status", "Delivery", "Also told", "Next", "Runbook", "Open"
     together, labels = "Fell due together", "Labels"
     acknowledge, take, keep, resolve, open = "Acknowledge", "Take it", "I still have it", "Resolve", "Open"
 

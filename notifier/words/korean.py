@@ -47,9 +47,10 @@ class Korean:
     lang = "ko"
     voice = "ko-KR"
     comma = ", "
+    stop = "."
     drill = "[훈련] "
     incident, title, service, opened, alerts, paged = "인시던트", "제목", "서비스", "발생", "알람", "호출 대상"
-    status, lateness, also_told, next_step, runbook, link = "현황", "지연", "함께 호출", "다음 호출", "런북", "보기"
+    status, lateness, also_told, next_step, runbook, link = "현황", "전달", "함께 호출", "다음 호출", "런북", "보기"
     together, labels = "함께 발생한 인시던트", "레이블"
     acknowledge, take, keep, resolve, open = "확인하고 맡기", "확인하고 맡기", "계속 담당", "해결", "열기"
 

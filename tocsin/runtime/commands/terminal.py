@@ -15,9 +15,8 @@ from typing import Annotated, Final
 
 import typer
 
+from tocsin.runtime import text
 from tocsin.runtime.client import DEFAULT_URL, Console, Json, find_token
-
-BIDI: Final = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
 
 class Form(enum.StrEnum):
@@ -38,14 +37,14 @@ def console_at(url: str) -> Console:
     return Console(url.rstrip("/"), find_token(url, os.environ))
 
 
-def say(text: str) -> None:
+def say(line: str) -> None:
     """One line of the result."""
-    typer.echo(text)
+    typer.echo(line)
 
 
-def warn(text: str) -> None:
+def warn(line: str) -> None:
     """One line for the person, never part of the result."""
-    typer.echo(f"tocsin: {text}", err=True)
+    typer.echo(f"tocsin: {line}", err=True)
 
 
 def say_json(value: Json) -> None:
@@ -53,12 +52,9 @@ def say_json(value: Json) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def clean(text: object) -> str:
-    """Text that came from outside as one harmless line: no control characters, no change of direction."""
-    return "".join(
-        " " if character in "\n\t" else "" if character in BIDI or unicodedata.category(character) == "Cc" else character
-        for character in ("" if text is None else str(text))
-    )
+def clean(value: object) -> str:
+    """What came from outside as one harmless line: no control characters, no change of direction; nothing of None."""
+    return "" if value is None else text.clean(str(value))
 
 
 def local_time(instant: str | None) -> str:
@@ -76,10 +72,10 @@ def say_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     lines = [headings, *rows]
     widths = [max(_width(line[column]) for line in lines) for column in range(len(headings) - 1)]
     for line in lines:
-        cells = [text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=False)]
+        cells = [cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=False)]
         say("  ".join([*cells, line[-1]]).rstrip())
 
 
-def _width(text: str) -> int:
+def _width(cell: str) -> int:
     """Columns it takes in a terminal: Korean and Chinese letters take two."""
-    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else not unicodedata.combining(letter) for letter in text)
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else not unicodedata.combining(letter) for letter in cell)
