@@ -9,7 +9,7 @@ import pytest
 
 from tests.policy.world import DUTY, HOUR, LADDER, MINUTE, NIGHT, SECOND, Story, firing, make_rules
 from tocsin.policy import events as ev
-from tocsin.policy.delivery import HELD_MAX_MS
+from tocsin.policy.delivery import HELD_MAX_MS, held_until_max
 from tocsin.policy.incident import DRILL_AFTER_LAST_RUNG_MS, NOTICE_LASTS_MS, Reason, open_incident
 from tocsin.policy.ladder import FAILING_AFTER
 from tocsin.policy.model import PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, State
@@ -48,6 +48,32 @@ def test_a_page_of_severity_1_is_never_held_longer_than_two_minutes_all_together
     story.now += 60 * SECOND
     story.happens(ev.PageHeld(page.id, "limit", NIGHT + HOUR))
     assert story.page_of("park").due_at == story.now
+
+
+def test_a_row_of_pages_of_severity_1_is_not_held_for_ever() -> None:
+    story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE)), down={"jeong"})
+    story.opens(1)
+    story.until(NIGHT + 2 * HOUR)
+    begin = story.now
+    for _ in range(3):
+        page = story.page_of("jeong")
+        if page.due_at <= story.now:
+            story.happens(ev.PageHeld(page.id, "limit", story.now + HOUR))
+        story.after(MINUTE)
+    page = story.page_of("jeong")
+    assert page.due_at <= begin + HELD_MAX_MS + MINUTE
+    story.happens(ev.PageHeld(page.id, "limit", story.now + HOUR))
+    assert story.page_of("jeong").due_at == story.now, "a new page has no time of its own"
+
+
+def test_how_long_a_page_may_be_held_is_known_before_it_is() -> None:
+    story = two_contacts(1)
+    page = story.page_of("park")
+    assert held_until_max(story.incident, page, NIGHT) == NIGHT + HELD_MAX_MS
+    story.happens(ev.PageHeld(page.id, "limit", NIGHT + MINUTE))
+    assert held_until_max(story.incident, story.page_of("park"), NIGHT + MINUTE) == NIGHT + HELD_MAX_MS
+    mild = two_contacts(2)
+    assert held_until_max(mild.incident, mild.page_of("park"), NIGHT) is None
 
 
 # --- receipts ---

@@ -16,8 +16,10 @@ from tests.policy.world import (
     LEAD,
     MANAGER,
     MINUTE,
+    NIGHT,
     PLAN,
     SECOND,
+    UNTIL_SEVEN,
     Report,
     Shop,
     Story,
@@ -26,9 +28,11 @@ from tests.policy.world import (
     report,
 )
 from tocsin.policy import events as ev
+from tocsin.policy.hours import Window
+from tocsin.policy.incident import open_incident
 from tocsin.policy.matchers import Matcher, MatchOp
-from tocsin.policy.model import LOW, AlertStatus, State
-from tocsin.policy.rules import SeverityRule
+from tocsin.policy.model import LOW, AlertStatus, PageKind, State
+from tocsin.policy.rules import Contact, Quiet, SeverityRule
 
 PEOPLE = st.sampled_from(["kim", "park", "lee", "choi", "jeong", "stranger"])
 LEVELS = st.integers(1, 4)
@@ -46,8 +50,22 @@ PLANS = st.builds(
     st.sampled_from([0, 2 * MINUTE]),
     st.sampled_from([0, 5 * MINUTE, 50 * MINUTE]),
 )
+WAYS = st.fixed_dictionaries(
+    {
+        "kim": st.sampled_from([(Contact("slack:U1"), Contact("tel:1", 5 * MINUTE)), (Contact("tel:1", 0, repeat_ms=MINUTE, times=3),)]),
+        "lee": st.sampled_from([(Contact("log:"),), (Contact("telegram:7"), Contact("sms:7", 0))]),
+    }
+)
+QUIET_PEOPLE = st.dictionaries(
+    st.sampled_from(["kim", "lee", "jeong"]),
+    st.sampled_from([(UNTIL_SEVEN,), (Quiet(UNTIL_SEVEN.window, (1, 2, 3, 4)),), (Quiet(Window(), (2, 3)),)]),
+    max_size=2,
+)
 DUTIES = st.sampled_from([("kim",), ("park", "kim"), (), ("ghost",)])
 HOLDERS = st.fixed_dictionaries({DUTY: DUTIES, CSE: st.sampled_from([("lee",), ("park",), ()]), LEAD: DUTIES, MANAGER: st.just(("jeong",))})
+
+
+FAILURES = ("refused", "away", "away later", "no answer")
 
 
 class OneIncident(RuleBasedStateMachine):
@@ -61,14 +79,23 @@ class OneIncident(RuleBasedStateMachine):
         holders=HOLDERS,
         emergency=st.sampled_from([(), ("log:", "mailto:a@b")]),
         level=LEVELS,
-        by_hand=st.booleans(),
+        how=st.sampled_from(["alerts", "alerts", "hand", "drill", "notice"]),
+        ways=WAYS,
+        quiet=QUIET_PEOPLE,
     )
-    def begin(self, ladder, plan, holders, emergency, level, by_hand) -> None:  # type: ignore[no-untyped-def]
-        self.story = Story(make_rules(ladder=ladder, plan=plan, holders=holders, emergency=emergency))
-        if by_hand:
-            self.story.opens_by_hand(level)
-        else:
-            self.story.opens(level)
+    def begin(self, ladder, plan, holders, emergency, level, how, ways, quiet) -> None:  # type: ignore[no-untyped-def]
+        rules = make_rules(ladder=ladder, plan=plan, holders=holders, emergency=emergency, contacts=ways, quiet=quiet)
+        self.story = Story(rules)
+        match how:
+            case "alerts":
+                self.story.opens(level)
+            case "hand":
+                self.story.opens_by_hand(level)
+            case "drill":
+                self.story.keeps(open_incident(ev.DrillRequested(1, "drill:1", "web", "fire", level, "lee"), NIGHT, rules))
+            case _:
+                told = ev.PersonTold(1, "notice:1", "web", "duty", ("kim", "park"), PageKind.NOTICE, "a gap", "tocsin")
+                self.story.keeps(open_incident(told, NIGHT, rules))
 
     # --- time ---
 
@@ -139,13 +166,17 @@ class OneIncident(RuleBasedStateMachine):
     def somebody_assigns(self, who: str, to: str) -> None:
         self.story.happens(ev.Assigned(who, to))
 
+    @rule(who=PEOPLE)
+    def somebody_passes_it_on(self, who: str) -> None:
+        self.story.happens(ev.PassedOn(who))
+
     @rule(level=LEVELS)
     def somebody_sets_the_severity(self, level: int) -> None:
         self.story.happens(ev.SeveritySet("lee", level))
 
     # --- providers ---
 
-    @rule(data=st.data(), what=st.sampled_from(["sent", "refused", "away", "away later", "no answer"]))
+    @rule(data=st.data(), what=st.sampled_from(["sent", "sent, receipt to come", "arrived", "lost", "held", *FAILURES]))
     def something_comes_of_a_page(self, data: st.DataObject, what: str) -> None:
         """Of any page there ever was: late, twice, after it was withdrawn."""
         if not self.story.ids:
@@ -155,15 +186,35 @@ class OneIncident(RuleBasedStateMachine):
         match what:
             case "sent":
                 event = ev.PageSent(page_id, "receipt")
+            case "sent, receipt to come":
+                event = ev.PageSent(page_id, "receipt", MINUTE)
+            case "arrived":
+                event = ev.PageDelivered(page_id, "receipt")
+            case "lost":
+                event = ev.PageUndelivered(page_id, "handset off")
+            case "held":
+                event = ev.PageHeld(page_id, "limit", self.story.now + HOUR)
             case "refused":
                 event = ev.PageRefused(page_id, "no such address")
             case _:
                 event = ev.PageUnreachable(page_id, "503", what == "no answer", 2 * HOUR if what == "away later" else 0)
         self.story.happens(event)
 
+    @precondition(lambda self: self.story.pending())
+    @rule(data=st.data())
+    def a_page_is_taken_and_its_receipt_is_to_come(self, data: st.DataObject) -> None:
+        page = data.draw(st.sampled_from(self.story.pending()))
+        self.story.happens(ev.PageSent(page.id, "", MINUTE))
+
     @rule(who=st.sampled_from(["kim", "park", "jeong"]))
     def a_provider_goes_down_or_comes_back(self, who: str) -> None:
         self.story.down ^= {who}
+
+    @invariant()
+    def severity_1_waits_for_nobody_to_wake_up(self) -> None:
+        if hasattr(self, "story") and self.story.incident.severity == 1:
+            for page in self.story.pending():
+                assert page.reason != "quiet time" or page.held_until is None or page.kind is PageKind.UPDATE
 
     def teardown(self) -> None:
         """However it went, somebody hears of it in the end, or it ends: left alone for half a day, with the providers back."""

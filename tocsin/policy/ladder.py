@@ -244,14 +244,23 @@ def page(
 
 
 def _in_place_of_older(older: tuple[Page, ...], new: tuple[Page, ...], now: int) -> tuple[Page, ...]:
-    """Join pages; a rung's page takes the place, and the turn, of one that still waits for the same contact: or they pile up for days."""
-    wait = {(p.person, p.contact): p.due_at for p in older if _rings(p)}
-    if not wait:
-        return older + new
+    """Join pages; a rung's page takes the place, and the turn, of one that still waits for the same contact: or they pile up for days.
+
+    How long it was held goes with the turn, so that no row of pages is held for ever.
+    """
     again = frozenset((p.person, p.contact) for p in new if p.rung is not None)
-    older = tuple(settled(p, now, "a later page takes its place") if _rings(p) and (p.person, p.contact) in again else p for p in older)
-    turn = {contact: max(now, at) for contact, at in wait.items() if contact in again}
-    return older + tuple(replace(p, due_at=min(p.due_at, turn.get((p.person, p.contact), p.due_at))) for p in new)
+    waiting = {(p.person, p.contact): p for p in older if _rings(p) and (p.person, p.contact) in again}
+    if not waiting:
+        return older + new
+    gone = frozenset(p.id for p in older if _rings(p) and (p.person, p.contact) in again)
+
+    def in_turn(page: Page) -> Page:
+        first = waiting.get((page.person, page.contact))
+        if first is None:
+            return page
+        return replace(page, due_at=min(page.due_at, max(now, first.due_at)), held_at=first.held_at, held_until=first.held_until)
+
+    return tuple(settled(p, now, "a later page takes its place") if p.id in gone else p for p in older) + tuple(in_turn(p) for p in new)
 
 
 def _rings(page: Page) -> bool:
