@@ -57,7 +57,9 @@ def read_reply(text: str) -> Reply:
     if len(text) > TEXT_CHARACTERS_MAX:
         return Reply(Wish.UNCLEAR)
     tokens: list[str] = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
-    numbers = tuple(dict.fromkeys(int(token) for token in tokens if token[0].isdecimal() and len(token) <= DIGITS_MAX))
+    if any(len(token) > DIGITS_MAX for token in tokens if token[0].isdecimal()):
+        return Reply(Wish.UNCLEAR)
+    numbers = tuple(dict.fromkeys(int(token) for token in tokens if token[0].isdecimal()))
     words = [token for token in tokens if not token[0].isdecimal() and token not in _FILLING]
     wishes = {Wish.TAKE if word in _TAKE else Wish.RESOLVE if word in _RESOLVE else Wish.UNCLEAR for word in words}
     if Wish.UNCLEAR in wishes or len(wishes) > 1 or len(numbers) > NUMBERS_MAX or not (wishes or numbers):
