@@ -11,10 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from notifier.answers import Answers
+from notifier.channels.apprise import AppriseChannel
+from notifier.channels.dingtalk import DingtalkChannel
+from notifier.channels.feishu import FeishuChannel
 from notifier.channels.log import LogChannel
 from notifier.channels.mail import MailChannel
+from notifier.channels.ntfy import NtfyChannel
 from notifier.channels.outcome import Answering, Channel, Outcome, Refused, Sent, Unreachable
+from notifier.channels.phone import phone_channels
+from notifier.channels.teams import TeamsChannel
 from notifier.channels.webhook import WebhookChannel
+from notifier.channels.wecom import WecomChannel
 from tocsin.policy.accounts import Accounts
 
 __all__ = ["Answering", "Channel", "Channels", "ChannelsConfig", "Outcome", "Refused", "Sent", "Unreachable"]
@@ -44,12 +51,18 @@ class Channels:
     def __init__(self, config: ChannelsConfig) -> None:
         """Raises ValueError, naming the field, for an account that cannot be used."""
         accounts, limit_s = config.accounts, config.send_limit_s
-        webhook = WebhookChannel(wall_clock=config.wall_clock, secrets=config.secrets, total_limit_s=limit_s)
+        clock, secrets = config.wall_clock, config.secrets
         self._by_scheme: dict[str, Channel] = {
             "log": LogChannel(links=config.links_on_output),
-            "webhook+http": webhook,
-            "webhook+https": webhook,
+            **_web(WebhookChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
+            **_web(TeamsChannel(wall_clock=clock, total_limit_s=limit_s)),
+            **_web(NtfyChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
+            **_web(DingtalkChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
+            **_web(WecomChannel(wall_clock=clock, total_limit_s=limit_s)),
+            **_web(FeishuChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
+            "apprise": AppriseChannel(total_limit_s=limit_s),
             "mailto": MailChannel(accounts.mail, wall_clock=config.wall_clock, total_limit_s=limit_s),
+            **phone_channels(accounts, wall_clock=clock, total_limit_s=limit_s, answers=config.answers),
         }
 
     def for_contact(self, to: str) -> Channel | None:
@@ -64,3 +77,8 @@ class Channels:
         """Closes kept connections; sends still under way fail as unreachable."""
         for channel in dict.fromkeys(self._by_scheme.values()):
             await channel.close()
+
+
+def _web(channel: Channel) -> dict[str, Channel]:
+    """A channel whose contacts are web addresses, under its two schemes."""
+    return {f"{channel.name}+http": channel, f"{channel.name}+https": channel}
