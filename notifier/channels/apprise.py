@@ -16,6 +16,7 @@ import asyncio
 import importlib
 import importlib.util
 import logging
+import re
 import threading
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,10 @@ BUSY_PAUSE_S: Final = 10.0
 
 NOT_INSTALLED: Final = Refused("Apprise is not installed: it is the extra `apprise` (pip install 'tocsin[apprise]')")
 
+_TALKATIVE: Final = ("apprise", "urllib3")
+"""Loggers that name addresses, with their secrets."""
+_SERVICE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]{1,29})://")
+"""The scheme of Apprise's own URL, all of it that may be told."""
 _KINDS: Final = {1: "failure", 2: "warning"}
 
 
@@ -56,7 +61,10 @@ class AppriseChannel:
         if importlib.util.find_spec("apprise") is None:
             return NOT_INSTALLED
         url = to.partition(":")[2]
-        service = url.partition(":")[0][:30]
+        found = _SERVICE.match(url)
+        if found is None:
+            return Refused("this is not an Apprise URL")
+        service = found[1]
         if to in self._busy:
             return Unreachable(f"Apprise is still busy with an earlier page to this {service} address", False, BUSY_PAUSE_S)
         if len(self._busy) >= self._threads_max:
@@ -95,7 +103,8 @@ def _notify(url: str, service: str, text: _Text) -> Outcome:
     """Send with Apprise; blocks as long as it likes."""
     try:
         apprise: Any = importlib.import_module("apprise")
-        logging.getLogger("apprise").disabled = True  # it names addresses
+        for name in _TALKATIVE:
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         asset = apprise.AppriseAsset(
             app_id="Tocsin",
             async_mode=False,

@@ -1,7 +1,8 @@
 """Turns the section `channels` of alert_rules.yaml into `tocsin.policy.accounts`: the providers' accounts.
 
 Owns the shapes of this section and its checks. Every secret may also be in a file: `token` or `token_file`. A channel without an account of
-its own (webhook, ntfy ...) may still say how much it takes: `limit: 20/1m`, and how long a receipt may take: `receipt_within: 2m`.
+its own (webhook, ntfy ...) may still say how much it takes: `limit: 20/1m`. Those that say what arrived, how long that may take:
+`receipt_within: 2m`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tocsin.policy.accounts import (
 )
 from tocsin.policy.durations import DurationError, parse_duration_ms
 from tocsin.runtime import gatewaytemplate
-from tocsin.runtime.contactaddress import phone_sender_fault, sender_fault, smtp_fault, web_fault
+from tocsin.runtime.contactaddress import imap_fault, listen_fault, phone_sender_fault, sender_fault, smtp_fault, web_fault
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.ruleschema import Duration, Shape, read_shape
 from tocsin.runtime.yamltree import Path, Plain, shown
@@ -100,6 +101,7 @@ class ProviderShape(Shape):
 
 WITH_ACCOUNTS: Final = ("mail", "slack", "telegram", "sms", "tel")
 WITHOUT_ACCOUNTS: Final = ("log", "webhook", "teams", "ntfy", "dingtalk", "wecom", "feishu", "apprise")
+WITH_RECEIPTS: Final = ("sms", "tel")
 CHANNELS: Final = WITH_ACCOUNTS + WITHOUT_ACCOUNTS
 
 S = TypeVar("S", bound=ChannelShape)
@@ -120,7 +122,10 @@ class _Section:
             usual = usual or default_delivery(name)
             limit = usual.limit if found.limit is None else self._limit(found.limit, (*path, "limit"))
             within_ms = usual.receipt_within_ms
-            if found.receipt_within is not None:
+            if found.receipt_within is not None and name not in WITH_RECEIPTS:
+                message = f"is only for {' and '.join(WITH_RECEIPTS)}, which say what arrived, expected none here"
+                self.source.document.add((*path, "receipt_within"), message)
+            elif found.receipt_within is not None:
                 within_ms = self.source.duration_ms(found.receipt_within, (*path, "receipt_within"))
             self.delivery[name] = Delivery(limit, within_ms)
         return found
@@ -206,6 +211,10 @@ def _mail(section: _Section, value: Plain) -> MailAccount | None:
         if fault is not None:
             add((*path, key), fault)
     imap = section.secret(shape, "mail", "imap", required=False)
+    for key, text, fault_of in (("imap", imap, imap_fault), ("listen", shape.listen, listen_fault)):
+        fault = fault_of(text) if text else None
+        if fault is not None:
+            add((*path, f"{key}_file" if getattr(shape, f"{key}_file", None) is not None else key), fault)
     return MailAccount(smtp, shape.sender, shape.reply_to, imap, shape.listen)
 
 
