@@ -44,6 +44,9 @@ REVIEWS = 5
 DENIED_MS = 60_000
 """When a denied page is tried again: late enough to count as failed (`ladder.FAILING_AFTER_MS`), so that the next contact comes at once."""
 
+COMPANIONS_MS = 1_000
+"""How long severity 1 waits at most for what was held for its contact to be claimed and go along: some milliseconds, as a rule."""
+
 HELD_KEPT_MS = 30_000
 """How long after its turn a held page that does not come back (it was acknowledged) keeps its place in the line."""
 
@@ -145,12 +148,16 @@ class ContactRule:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Pages (incident number, id) to be recorded as held; `along` are such that were held already, with the instant they waited for."""
+    """Pages (incident number, id) to be recorded as held.
+
+    `along` are such that are held already, with the instant they wait for: they are to come now, and `address` is who waits for them.
+    """
 
     pages: tuple[tuple[int, str], ...]
     why: str
     until: int
     along: tuple[tuple[int, str, int], ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +174,14 @@ class _HeldMessage:
     place: Place
     until: int
     pages: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Call:
+    """Held pages that are to go along with a page that waits for them until `until`."""
+
+    pages: set[str]
+    until: int
 
 
 def account_of(address: str) -> tuple[str, str, str]:
@@ -198,6 +213,7 @@ class AccountQueue:
         self._lanes: dict[str, Lane] = {}
         self._fresh: dict[str, Lane] = {}
         self._held: dict[str, _HeldMessage] = {}
+        self._calls: dict[str, _Call] = {}
         self._served: dict[str, int] = {}
         self._turns = 0
         self._reviewed_at = 0
@@ -212,13 +228,25 @@ class AccountQueue:
                 held.pages.pop(page, None)
             if not held.pages:
                 self._forget(lane.address)
+        self.not_coming(lane.address, lane.waiting)
         self._lanes[lane.address] = self._fresh[lane.address] = lane
+
+    def not_coming(self, address: str, pages: Iterable[str]) -> None:
+        """Some pages do not go along with what waits for an address."""
+        call = self._calls.get(address)
+        if call is not None:
+            call.pages.difference_update(pages)
+            if not call.pages:
+                del self._calls[address]
+                if address in self._lanes:
+                    self._fresh[address] = self._lanes[address]
 
     def remove(self, lane: Lane) -> None:
         """A lane has no pages any more."""
         self._leave(lane)
         self._lanes.pop(lane.address, None)
         self._fresh.pop(lane.address, None)
+        self._calls.pop(lane.address, None)
 
     def done(self, lane: Lane, now: int, outcome: Outcome | None, *, began_at: int, took_ms: float) -> None:
         """A send has ended; None: nothing went out."""
@@ -267,6 +295,9 @@ class AccountQueue:
             self._fresh |= self._lanes
             for address in [address for address, held in self._held.items() if held.until + HELD_KEPT_MS < now]:
                 self._forget(address)
+        for address, call in list(self._calls.items()):
+            if call.until <= now:
+                self.not_coming(address, tuple(call.pages))
         fresh = [lane for lane in self._fresh.values() if lane.waiting and not lane.busy]
         self._fresh.clear()
         verdicts: list[Held | Denied] = []
@@ -309,6 +340,8 @@ class AccountQueue:
         along = self._held.get(lane.address)
         if lane.place.urgency == 1 and along is not None and along.until > now:
             return self._call_along(lane, along, now)
+        if lane.address in self._calls:
+            return None
         if self.breaker.is_open and not (self.breaker.may_probe(now) and len(self._ready) == 0):
             return self._deny(lane, f"{self.name} does not answer: {self.breaker.failures} attempts in a row failed", DENIED_MS)
         pause_ms = self._paused_until - now
@@ -348,11 +381,10 @@ class AccountQueue:
 
     def _call_along(self, lane: Lane, held: _HeldMessage, now: int) -> Held:
         """Severity 1 waits the moment that it takes to claim again what is held for its contact: they go out as one message."""
-        pages = tuple((w.due.incident.number, page) for page, w in lane.waiting.items())
-        lane.waiting.clear()
         self._forget(lane.address)
-        why = "goes out together with severity 1, which nothing holds"
-        return Held(pages, why, now, tuple((number, page, until) for page, (number, until) in held.pages.items()))
+        self._calls[lane.address] = _Call(set(held.pages), now + COMPANIONS_MS)
+        along = tuple((number, page, until) for page, (number, until) in held.pages.items())
+        return Held((), "goes out together with severity 1, which nothing holds", now, along, lane.address)
 
     def _deny(self, lane: Lane, why: str, retry_after_ms: int) -> Denied:
         pages = tuple(w.due for w in lane.waiting.values())
@@ -395,9 +427,10 @@ class AccountQueue:
 
     def next_at(self, now: int) -> int | None:
         """Return when to look again, None when nothing waits for time to pass."""
+        calls = [call.until for call in self._calls.values()]
         if not len(self._ready):
-            return None
-        look_at = self._reviewed_at + self._review_ms
+            return min(calls, default=None)
+        look_at = min([self._reviewed_at + self._review_ms, *calls])
         if self.sending >= SENDS_AT_ONCE_MAX:
             return look_at
         return min(look_at, max(self._paused_until, now + 1 if self._window is None else self._window.free_at(now)))

@@ -217,9 +217,11 @@ class Lanes:
             events: list[tuple[int, Event]] = []
             for verdict in verdicts:
                 match verdict:
-                    case Held(pages, why, until, along):
+                    case Held(pages, why, until, along, address):
                         events += [(number, PageHeld(page, why, until)) for number, page in pages]
-                        events += await self._still_held(along, why, until)
+                        coming = await self._still_held(along)
+                        events += [(number, PageHeld(page, why, until)) for number, page in coming]
+                        account.not_coming(address, {page for _, page, _ in along}.difference(page for _, page in coming))
                     case Denied(due, why, retry_after_ms):
                         events += [(d.incident.number, _unreachable(d.page, why, retry_after_ms)) for d in due]
             held = sum(isinstance(event, PageHeld) for _, event in events)
@@ -229,7 +231,7 @@ class Lanes:
             self._records -= 1
             self._rest()
 
-    async def _still_held(self, along: Sequence[tuple[int, str, int]], why: str, until: int) -> list[tuple[int, Event]]:
+    async def _still_held(self, along: Sequence[tuple[int, str, int]]) -> list[tuple[int, str]]:
         """Of pages that were held, return those that nobody has put off or withdrawn meanwhile."""
         if not along:
             return []
@@ -237,8 +239,8 @@ class Lanes:
             loaded = await self._deps.store.load_many({number for number, _, _ in along})
         except StoreAway:
             return []  # they come when they would have come
-        pages = {page.id: page for incident in loaded.values() for page in incident.pages if page.status is PageStatus.PENDING}
-        return [(n, PageHeld(page, why, until)) for n, page, due_at in along if page in pages and pages[page].due_at == due_at]
+        due = {p.id: p.due_at for incident in loaded.values() for p in incident.pages if p.status is PageStatus.PENDING}
+        return [(number, page) for number, page, due_at in along if due.get(page) == due_at]
 
     # --- what outlives this notifier ---------------------------------------------------------------------------------------------------
 

@@ -177,7 +177,8 @@ class World:
         for _ in range(TURNS_MAX):
             done = await notifier.tick(self.clock.now_ms())
             await self.idle(notifier)
-            if not done.timers and not done.pages:
+            due_at = await self.console.next_due()
+            if not done.timers and not done.pages and (due_at is None or due_at > self.clock.now_ms()):
                 return
         pytest.fail("the notifier does not come to rest")
 
