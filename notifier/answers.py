@@ -6,6 +6,9 @@ answered (a signature, an address that only one person has, a signed token) and 
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +76,10 @@ class Answers:
         wanted = address.lower()
         found = [key for key, person in self._deps.rules.rules.people.items() if any(c.to.lower() == wanted for c in person.contacts)]
         return found[0] if len(found) == 1 else None
+
+    def people(self) -> tuple[Person, ...]:
+        """Return everybody whom the rules name."""
+        return tuple(self._deps.rules.rules.people.values())
 
     def read_link(self, token: str) -> Link | LinkExpired | LinkInvalid:
         """Return what the token of a page (`PageMessage.token`) allows now."""
@@ -161,6 +168,11 @@ class Answers:
     def sign(self, text: str) -> str:
         """Return a text with our signature, to stand in a callback's address: what comes back with it was made by us."""
         return self._signer.sign(text).decode()
+
+    def proof(self, text: str) -> str:
+        """Return 16 characters that only we can make for a text: 96 bits of an HMAC, for where there is no room for `sign`."""
+        digest = hmac.new(self._signing_key.encode(), _SALT + b"\0" + text.encode(), hashlib.sha256).digest()
+        return base64.urlsafe_b64encode(digest[:12]).decode()
 
     def unsign(self, signed: str) -> str | None:
         """Return the text of `sign`, None when it was not made by us."""

@@ -20,6 +20,7 @@ from notifier.channels.ntfy import NtfyChannel
 from notifier.channels.outcome import Answering, Channel, Outcome, Refused, Sent, Unreachable
 from notifier.channels.phone import phone_channels
 from notifier.channels.teams import TeamsChannel
+from notifier.channels.telegram import TelegramChannel
 from notifier.channels.webhook import WebhookChannel
 from notifier.channels.wecom import WecomChannel
 from tocsin.policy.accounts import Accounts
@@ -61,7 +62,8 @@ class Channels:
             **_web(WecomChannel(wall_clock=clock, total_limit_s=limit_s)),
             **_web(FeishuChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
             "apprise": AppriseChannel(total_limit_s=limit_s),
-            "mailto": MailChannel(accounts.mail, wall_clock=config.wall_clock, total_limit_s=limit_s),
+            "mailto": MailChannel(accounts.mail, wall_clock=config.wall_clock, total_limit_s=limit_s, answers=config.answers),
+            "telegram": TelegramChannel(accounts.telegram, wall_clock=config.wall_clock, answers=config.answers, total_limit_s=limit_s),
             **phone_channels(accounts, wall_clock=clock, total_limit_s=limit_s, answers=config.answers),
         }
 

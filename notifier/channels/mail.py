@@ -5,7 +5,8 @@ came. Before DATA nothing has been handed over; a connection lost after it is am
 offered, and a password leaves only over TLS (or to this machine itself).
 
 Every copy of a page carries the same Message-ID, so that a mailbox can drop the second; pages of one incident refer to
-one made-up root, which is what mail programs thread by.
+one made-up root, which is what mail programs thread by. Where the account has a way in (`imap`, `listen`), a reply of
+"ack" takes what the page names: `mail_replies.py` reads it, `mailbox.py` is where it comes in.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import hashlib
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +29,12 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import aiosmtplib
+import structlog
+from aiohttp import web
 
+from notifier.answers import Answers
+from notifier.channels.mail_replies import Asked, answer_mail, proof_ids
+from notifier.channels.mailbox import ImapMailbox, SmtpListener
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
 from notifier.message import PageMessage, html, plain_text, subject
 from tocsin.policy.accounts import MailAccount
@@ -37,8 +43,12 @@ from tocsin.runtime.text import clean, cut
 TOTAL_LIMIT_S = 15.0
 QUIT_LIMIT_S = 1.0
 ANSWER_CHARACTERS_MAX = 200
+MARK_CHARACTERS = 12
+"""Of a page's own mark in the Message-ID of a mail that may be replied to; the rest of it is the proof."""
 MESSAGE_ID_DOMAIN_MAX = 36
 """The email package encodes a References line over 78 characters, and then no mail program can read it."""
+
+_log = structlog.get_logger(__name__)
 
 _PORTS = {"smtp": 25, "smtps": 465}
 _QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*<?([\w.:-]+)", re.IGNORECASE)
@@ -54,6 +64,7 @@ class _Server:
     user: str | None
     password: str = field(repr=False)
     sender: Address
+    reply_to: str = ""
 
     @property
     def where(self) -> str:
@@ -61,7 +72,7 @@ class _Server:
 
 
 class MailChannel:
-    """Sends mails over one account; None: every mail is refused, with that reason."""
+    """Sends mails over one account, and takes replies; None: every mail is refused, with that reason."""
 
     name = "mail"
 
@@ -72,9 +83,13 @@ class MailChannel:
         wall_clock: Callable[[], int],
         tls_context: ssl.SSLContext | None = None,
         total_limit_s: float = TOTAL_LIMIT_S,
+        answers: Answers | None = None,
     ) -> None:
         """Raises ValueError, naming the field and never the password, for an account that cannot be used."""
         self._server = None if account is None else _server(account)
+        self._imap = ImapMailbox(account.imap) if account is not None and account.imap else None
+        self.listener = SmtpListener(account.listen, self._reply_to) if account is not None and account.listen else None
+        self._answers = answers if self._imap is not None or self.listener is not None else None
         self._wall_clock = wall_clock
         self._tls_context = tls_context
         self._total_limit_s = total_limit_s
@@ -86,8 +101,66 @@ class MailChannel:
             recipient = _recipient(to, clean(message.person_name))
         except (ValueError, MessageError, IndexError):
             return Refused("the contact is not a mail address we can send to")
-        mail = compose(message, sender=self._server.sender, recipient=recipient, now_ms=self._wall_clock())
+        mail = compose(message, sender=self._server.sender, recipient=recipient, now_ms=self._wall_clock(), answers=self._answers)
+        if self._answers is not None:
+            mail["Reply-To"] = self._reply_to
         return await self._hand_over(self._server, recipient.addr_spec, mail.as_bytes())
+
+    @property
+    def _reply_to(self) -> str:
+        """The address that replies are sent to."""
+        assert self._server is not None
+        return self._server.reply_to or self._server.sender.addr_spec
+
+    async def listen(self) -> None:
+        """Take replies, for ever."""
+        if self._answers is None:
+            return
+        async with asyncio.TaskGroup() as group:
+            if self._imap is not None:
+                group.create_task(self._imap.run(self.take_in))
+            if self.listener is not None:
+                group.create_task(self.listener.run(self.take_in))
+
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """Replies come as mails, not as requests."""
+        raise web.HTTPNotFound
+
+    async def take_in(self, raw: bytes) -> None:
+        """Do what a mail asks for, and tell its writer what came of it. Raises StoreAway."""
+        assert self._answers is not None
+        try:
+            told = await answer_mail(raw, self._answers)
+        except (ValueError, LookupError, MessageError, AttributeError, TypeError) as error:  # what the email package makes of odd mails
+            _log.warning("mail_unreadable", why=type(error).__name__, bytes=len(raw))
+            return
+        if told is None:
+            _log.info("mail_is_no_answer", bytes=len(raw))
+            return
+        asked, line = told
+        _log.info("mail_answered", person=asked.person.key, wish=asked.reply.wish.value, incidents=list(asked.numbers))
+        await self._tell(asked, line)
+
+    async def _tell(self, asked: Asked, line: str) -> None:
+        """Mail what came of an answer to the person's own address, once; that it fails is only logged."""
+        to = next((contact.to for contact in asked.person.contacts if contact.to.startswith("mailto:")), None)
+        if to is None or self._server is None:
+            return
+        try:
+            recipient = _recipient(to, clean(asked.person.name))
+        except (ValueError, MessageError, IndexError):
+            return
+        mail = EmailMessage(policy=SMTP_POLICY)
+        mail["From"] = self._server.sender
+        mail["To"] = recipient
+        mail["Subject"] = cut(clean(line), ANSWER_CHARACTERS_MAX)
+        mail["Date"] = format_datetime(datetime.fromtimestamp(self._wall_clock() // 1000, UTC))
+        mail["Auto-Submitted"] = "auto-replied"
+        mail["X-Auto-Response-Suppress"] = "All"
+        mail.set_content(line + "\n")
+        outcome = await self._hand_over(self._server, recipient.addr_spec, mail.as_bytes())
+        if not isinstance(outcome, Sent):
+            _log.warning("reply_not_told", person=asked.person.key, why=outcome.reason)
 
     async def close(self) -> None:
         """Nothing is kept: every mail has a connection of its own."""
@@ -126,8 +199,11 @@ class MailChannel:
             client.close()
 
 
-def compose(message: PageMessage, *, sender: Address, recipient: Address, now_ms: int) -> EmailMessage:
-    """The mail: headers through the email package's policy, which refuses line breaks in their values."""
+def compose(message: PageMessage, *, sender: Address, recipient: Address, now_ms: int, answers: Answers | None = None) -> EmailMessage:
+    """The mail: headers through the email package's policy, which refuses line breaks in their values.
+
+    With `answers` its ids prove, in a reply, whom it was written to and about which incidents.
+    """
     incident = message.incident
     opened = str(incident.opened_at)  # makes ids unique where incident numbers began again with an empty store
     root = _message_id(sender.domain, "incident", incident.id, opened)
@@ -136,17 +212,28 @@ def compose(message: PageMessage, *, sender: Address, recipient: Address, now_ms
     mail["To"] = recipient
     mail["Subject"] = subject(message)
     mail["Date"] = format_datetime(datetime.fromtimestamp(now_ms // 1000, UTC))
-    mail["Message-ID"] = _message_id(sender.domain, "page", message.page_id, message.kind.value, opened)
+    page_id, *named = _page_ids(message, sender.domain, opened, answers)
+    mail["Message-ID"] = page_id
     mail["In-Reply-To"] = root
-    mail["References"] = root
+    mail["References"] = " ".join([root, *named])
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     if incident.severity == 1:
         mail["Importance"] = "high"
         mail["X-Priority"] = "1"
-    mail.set_content(plain_text(message))
-    mail.add_alternative(html(message), subtype="html")
+    can_reply = answers is not None
+    mail.set_content(plain_text(message, can_reply=can_reply))
+    mail.add_alternative(html(message, can_reply=can_reply), subtype="html")
     return mail
+
+
+def _page_ids(message: PageMessage, domain: str, opened: str, answers: Answers | None) -> Sequence[str]:
+    """The Message-ID, the same on every copy; then what proves the incidents of a page that names several."""
+    whole = _message_id(domain, "page", message.page_id, message.kind.value, opened)
+    if answers is None or not message.numbers:
+        return [whole]
+    mark, host = whole[1 : 1 + MARK_CHARACTERS], whole.rpartition("@")[2].rstrip(">")
+    return proof_ids(answers, message.person, message.numbers, mark, host)
 
 
 def _server(account: MailAccount) -> _Server:
@@ -167,6 +254,7 @@ def _server(account: MailAccount) -> _Server:
         user=user,
         password=unquote(url.password or ""),
         sender=sender,
+        reply_to=parseaddr(account.reply_to)[1],
     )
 
 

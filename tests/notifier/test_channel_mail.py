@@ -85,7 +85,7 @@ async def test_a_page_arrives_as_a_mail_of_two_parts(server: MailServer, channel
     mail = await server.mail(1)
     assert (mail.sender, mail.recipients) == ("tocsin@example.com", ("kim@example.com",))
     parsed = mail.parsed()
-    assert parsed["Subject"] == "[S1] payments: 결제 오류 <b>38%</b> (INC-42)"
+    assert parsed["Subject"] == "[심각1] payments: 결제 오류 <b>38%</b> (INC-42)"
     assert parsed["From"] == FROM
     assert parsed["To"] == "김민수 <kim@example.com>"
     assert parsed["Date"] == "Sun, 22 Nov 2026 17:54:07 +0000"

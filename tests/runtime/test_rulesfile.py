@@ -249,6 +249,12 @@ WRONG: tuple[tuple[str, str, str], ...] = (
     (after_small("emergency: {to: ['pigeon:x']}\n"), "6:18: emergency.to[0]:", 'unknown scheme "pigeon"'),
     (after_small("channels: {slack: {}}\n"), "6:19: channels.slack.token:", "is missing, expected token or token_file"),
     (after_small("channels: {mail: {smtp: 'http://x', from: a@b}}\n"), "6:25: channels.mail.smtp:", "neither smtp nor smtps"),
+    (
+        after_small("channels: {mail: {smtp: 'smtp://x', from: a@b, imap: 'imaps://host'}}\n"),
+        "6:54: channels.mail.imap:",
+        "expected imaps://user:password@host",
+    ),
+    (after_small("channels: {mail: {smtp: 'smtp://x', from: a@b, listen: '2525'}}\n"), "6:56: channels.mail.listen:", "expected host:port"),
     (after_small("channels: {mail: {smtp: 'smtp://x', from: a}}\n"), "6:43: channels.mail.from:", "this is not a mail address"),
     (after_small("channels: {mail: {from: a@b}}\n"), "6:18: channels.mail.smtp:", "is missing, expected smtp or smtp_file"),
     (after_small("services: [{name: a, runbook: 'javascript:x'}]\n"), "6:31: services[0].runbook:", "neither http nor https"),

@@ -152,6 +152,22 @@ def smtp_fault(address: str) -> str | None:
     return None if url.hostname else f"the address has no host, {expected}"
 
 
+def imap_fault(address: str) -> str | None:
+    """Say why a mailbox cannot be used, None when it can."""
+    expected = "expected imaps://user:password@host[:port]/FOLDER"
+    url = _split(address)
+    if url is None or not address.isprintable() or url.scheme not in ("imap", "imaps") or not url.hostname or not url.username:
+        return f"this is not the address of a mailbox, {expected}"
+    return None
+
+
+def listen_fault(address: str) -> str | None:
+    """Say why something is no address to listen at, None when it is."""
+    host, _, port = address.rpartition(":")
+    good = bool(host) and port.isdecimal() and int(port) <= 65_535
+    return None if good else "this is no address to listen at, expected host:port as in 127.0.0.1:2525"
+
+
 def sender_fault(sender: str) -> str | None:
     """Say why something cannot stand in From, None when it can: `tocsin@example.com` or `Tocsin <tocsin@example.com>`."""
     _, address = parseaddr(sender)
