@@ -33,6 +33,10 @@ INCIDENTS_SHOWN_MAX = 50
 """In mails; the JSON names all."""
 LABEL_CHARACTERS_MAX = 200
 SAID_LINES_MAX = 50
+SAID_CHARACTERS_MAX = 500
+"""In each line."""
+NAME_CHARACTERS_MAX = 80
+"""Of a person, a role."""
 LATE_SHOWN_FROM_S = 5.0
 """Below this a page counts as on time for the reader; `late_by_s` in the JSON is always exact."""
 
@@ -219,11 +223,10 @@ def html(message: PageMessage, *, can_reply: bool = False) -> str:
 def facts(message: PageMessage) -> tuple[tuple[str, str], ...]:
     """Name and value of all a reader needs, in the order of every channel: what, where, since when, who, what next."""
     words, incident = words_for(message.locale), message.incident
-    state = words.state(clean(incident.state)) if incident.state else ""
     rows = [
-        (words.incident, words.severity(clean(incident.id), incident.severity, state)),
+        (words.incident, words.severity(clean(incident.id), incident.severity, clean(incident.state))),
         (words.title, cut(clean(incident.title), TITLE_CHARACTERS_MAX)),
-        (words.service, clean(incident.service)),
+        (words.service, cut(clean(incident.service), TITLE_CHARACTERS_MAX)),
         (words.opened, words.long_time(incident.opened_at, message.time_zone)),
         (words.alerts, words.counts(incident.firing, incident.resolved)),
         (words.paged, paged(message)),
@@ -261,14 +264,14 @@ def what(message: PageMessage, incident: IncidentView) -> str:
 def paged(message: PageMessage) -> str:
     """Who is paged, and as what."""
     words, rung = words_for(message.locale), message.rung
-    name = clean(message.person_name or message.person)
+    name = _name(message.person_name or message.person)
     if rung is None:
         return words.person(name, "", None, 0)
     try:
         after_ms = parse_duration_ms(rung.after) if rung.after else 0
     except DurationError:
         after_ms = 0
-    return words.person(name, clean(rung.role), rung.index, after_ms // 1000)
+    return words.person(name, _name(rung.role), rung.index, after_ms // 1000)
 
 
 def next_line(message: PageMessage) -> str:
@@ -276,7 +279,7 @@ def next_line(message: PageMessage) -> str:
     rung = message.next_rung
     if rung is None:
         return ""
-    roles, people = [clean(role) for role in rung.roles], [clean(name) for name in rung.people]
+    roles, people = [_name(role) for role in rung.roles], [_name(name) for name in rung.people]
     return words_for(message.locale).next(roles, people, moment(message, rung.due_at))
 
 
@@ -284,10 +287,10 @@ def state_line(message: PageMessage) -> str:
     """Who has it, or that it is over; empty while nobody has it."""
     words = words_for(message.locale)
     if message.incident.state in {State.RESOLVED, State.CLOSED}:
-        return words.ended(clean(message.ended_by), moment(message, message.ended_at))
+        return words.ended(_name(message.ended_by), moment(message, message.ended_at))
     if not message.holder:
         return ""
-    return words.taken(clean(message.holder), moment(message, message.held_at), moment(message, message.held_until))
+    return words.taken(_name(message.holder), moment(message, message.held_at), moment(message, message.held_until))
 
 
 def moment(message: PageMessage, at: int | None) -> str:
@@ -301,7 +304,7 @@ def moment(message: PageMessage, at: int | None) -> str:
 
 def said_lines(message: PageMessage) -> list[str]:
     """The text of a notice, line by line."""
-    return [clean(line) for line in message.said.splitlines()[:SAID_LINES_MAX]]
+    return [cut(clean(line), SAID_CHARACTERS_MAX) for line in message.said.splitlines()[:SAID_LINES_MAX]]
 
 
 def is_drill(message: PageMessage) -> bool:
@@ -337,6 +340,10 @@ def _line(message: PageMessage, number: str, tail: str, characters_max: int) -> 
     return cut((head + shown).rstrip() + tail, characters_max)
 
 
+def _name(text: str) -> str:
+    return cut(clean(text), NAME_CHARACTERS_MAX)
+
+
 def _told_line(message: PageMessage) -> str:
     title, said = clean(message.incident.title), clean(" ".join(said_lines(message)))
     return title if not said else said if said.startswith(title) else title + ": " + said
@@ -344,7 +351,7 @@ def _told_line(message: PageMessage) -> str:
 
 def _hints(message: PageMessage, *, can_reply: bool) -> list[str]:
     words = words_for(message.locale)
-    return [words.acknowledge_hint(clean(message.person_name or message.person)), *([words.reply_hint()] if can_reply else [])]
+    return [words.acknowledge_hint(_name(message.person_name or message.person)), *([words.reply_hint()] if can_reply else [])]
 
 
 def _incident_body(incident: IncidentView) -> dict[str, object]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from notifier.answers import Answered
+from notifier.message import NAME_CHARACTERS_MAX
 from notifier.words import Words, words_for
 from tocsin.policy.model import State
-from tocsin.runtime.text import clean
+from tocsin.runtime.text import clean, cut
 
 NUMBERS_SHOWN_MAX = 5
 
@@ -28,7 +29,7 @@ def answered_lines(answered: Sequence[Answered], locale: str, time_zone: str) ->
 
 def stranger_line(address: str, locale: str = "en") -> str:
     """To somebody whose address is nobody's contact: that nothing was done, and what to tell the administrator."""
-    return words_for(locale).answered_stranger(clean(address))
+    return words_for(locale).answered_stranger(cut(clean(address), NAME_CHARACTERS_MAX))
 
 
 _NUMBERS = "\0"  # stands where the numbers come; no text that was cleaned holds it
@@ -45,7 +46,7 @@ def _sentence(answered: Answered, words: Words, time_zone: str) -> str:
             return words.answered_refused(_NUMBERS, state)
         case "done" | "already" if answered.state is State.ACKNOWLEDGED and answered.holder:
             until = "" if answered.until is None else words.clock(answered.until, time_zone)
-            return words.answered_taken(_NUMBERS, clean(answered.holder), until)
+            return words.answered_taken(_NUMBERS, cut(clean(answered.holder), NAME_CHARACTERS_MAX), until)
         case _:
             return words.answered_state(_NUMBERS, state)
 

@@ -149,6 +149,8 @@ def _letters(word: str) -> str:
 
 
 def _is_said(character: str) -> bool:
+    if "\ufe00" <= character <= "\ufe0f":  # how the character before it is drawn
+        return False
     return character in ".,:% " or unicodedata.category(character) in {"Lu", "Ll", "Lo", "Lm", "Lt", "Nd", "Mn", "Mc"}
 
 

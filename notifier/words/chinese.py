@@ -110,7 +110,7 @@ class Chinese:
         return f"另有{count}起"
 
     def severity(self, number: str, severity: int, state: str) -> str:
-        return f"{number}，{_severity(severity)}" + ("，" + state if state else "")
+        return f"{number}，{_severity(severity)}" + ("，" + self.state(state) if state else "")
 
     def counts(self, firing: int, resolved: int) -> str:
         return f"{firing}条触发中，{resolved}条已恢复"

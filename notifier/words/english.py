@@ -102,7 +102,7 @@ class English:
         return f"and {count} more"
 
     def severity(self, number: str, severity: int, state: str) -> str:
-        return f"{number}, severity {severity}" + (", " + state if state else "")
+        return f"{number}, severity {severity}" + (", " + self.state(state) if state else "")
 
     def counts(self, firing: int, resolved: int) -> str:
         return f"{firing} firing, {resolved} resolved"

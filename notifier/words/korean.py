@@ -109,7 +109,7 @@ class Korean:
         return f"외 {count}건"
 
     def severity(self, number: str, severity: int, state: str) -> str:
-        return f"{number}, 심각도 {severity}" + (", " + state if state else "")
+        return f"{number}, 심각도 {severity}" + (", " + self.state(state) if state else "")
 
     def counts(self, firing: int, resolved: int) -> str:
         return f"발생 중 {firing}, 해결 {resolved}"
