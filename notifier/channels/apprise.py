@@ -3,7 +3,7 @@
     apprise:gotify://push.example.com/TOKEN           what stands after the first colon is Apprise's own URL
 
 Apprise says yes or no: no status, no name of the message, no Retry-After, no button. So a no is ambiguous, and nobody can answer here but
-by the link. It is imported when the first page goes out over it (a second), in a thread.
+by the link. It is imported when the first page goes out over it (half a second and more), in a thread.
 
 Apprise blocks, and a service that answers one byte at a time holds it for ever; it cannot be stopped from outside. Each send therefore has
 a thread of its own, at most THREADS_MAX and one for each address: a hung address has itself to wait for, and what finds no thread is told

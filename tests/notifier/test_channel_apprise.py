@@ -19,7 +19,7 @@ from tocsin.runtime.contactaddress import contact_fault
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 IMPORT_AND_SEND_S = 3.0
-"""The first send of a process imports Apprise, a second on a machine with nothing else to do."""
+"""The first send of a process imports Apprise, half a second on a machine with nothing else to do."""
 
 
 @pytest.fixture
