@@ -19,6 +19,7 @@ from notifier.channels import Channels
 from notifier.compose import DuePage
 from notifier.emergency import EmergencyWatch
 from notifier.gather import Gather
+from notifier.handover import Handovers
 from notifier.lanes import Lanes, Waiting, page_lease_ms
 from notifier.listening import Listening
 from tocsin.policy.events import Event, PageRefused, TimerDue
@@ -83,6 +84,8 @@ class Notifier:
         self._recording = [Gather(self._record_in(shard), items_max=RECORD_MAX) for shard in range(deps.store.shards)]
         self._auditor = Auditor(deps)
         self._emergency = EmergencyWatch(deps)
+        self._handovers = Handovers(deps)
+        self._channels_of = 0  # the version of the rules that the channels were made of
 
     @property
     def lanes(self) -> Lanes:
@@ -104,6 +107,7 @@ class Notifier:
         channels = Channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
         remembered = await self._store.noted_sends()
         self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims, remembered)
+        self._channels_of = self._deps.rules.rules.version
         self._deps.rules.on_swap = self._rules_swapped
 
     def early_loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
@@ -112,7 +116,7 @@ class Notifier:
 
     def loops(self) -> Sequence[Callable[[], Coroutine[None, None, None]]]:
         """Claiming, sending, listening for answers, auditing."""
-        return (self._run, self.lanes.run, self._listening.run, self._auditor.run, self._watch_overdue)
+        return (self._run, self.lanes.run, self._listening.run, self._auditor.run, self._handovers.run, self._watch_overdue)
 
     def on_change(self, message: Message) -> None:
         """A commit may have set a timer or put a page before us."""
@@ -135,9 +139,12 @@ class Notifier:
         await self.lanes.close()
 
     def _rules_swapped(self, rules: Rules) -> None:
-        """Follow the accounts of new rules. Sends under way keep the channels they began with."""
-        self.lanes.replace_channels(Channels(channels_config(rules, self._deps, self._answers)))
-        self._listening.channels_changed()
+        """Follow the accounts of new rules. Sends under way keep the channels they began with. A new roster changes no account."""
+        if rules.version != self._channels_of:
+            self._channels_of = rules.version
+            self.lanes.replace_channels(Channels(channels_config(rules, self._deps, self._answers)))
+            self._listening.channels_changed()
+        self._handovers.rules_swapped()
         self._wake.set()
 
     # --- the loop ------------------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from tocsin.runtime.inforce import RulesInForce
 from tocsin.runtime.metrics import Metrics
 from tocsin.store import keys
 from tocsin.store.bell import Bell, Message, RosterChanged, RulesPublished
-from tocsin.store.roster import UnknownRoster
+from tocsin.store.roster import Notice, UnknownRoster
 from tocsin.store.store import Store
 
 NOW = 1_800_000_000_000
@@ -183,11 +183,14 @@ async def test_a_roster_that_cannot_be_read_does_not_keep_a_process_from_paging(
     assert fresh.rules.roster == Roster(2)
 
 
-async def test_a_notice_is_remembered_until_it_may_be_forgotten(store: Store) -> None:
-    await store.roster.mark_told("handover:duty:1", NOW + DAY, NOW)
-    assert await store.roster.told(["handover:duty:1", "handover:duty:2"]) == {"handover:duty:1"}
-    await store.roster.mark_told("handover:duty:2", NOW + 3 * DAY, NOW + 2 * DAY)
-    assert await store.roster.told(["handover:duty:1", "handover:duty:2"]) == {"handover:duty:2"}
+async def test_a_notice_is_remembered_until_it_is_forgotten(store: Store) -> None:
+    one, other = Notice("kim>lee", ("kim", "lee"), NOW + DAY), Notice("", (), NOW, 2)
+    await store.roster.remember("handover:duty:1", one)
+    await store.roster.remember("handover:당직:2", other)
+    assert await store.roster.notices() == {"handover:duty:1": one, "handover:당직:2": other}
+    await store.roster.forget(["handover:duty:1"])
+    await store.roster.forget([])
+    assert await store.roster.notices() == {"handover:당직:2": other}
 
 
 async def test_turning_a_feed_makes_its_old_address_invalid(store: Store) -> None:

@@ -29,13 +29,17 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Who takes turns in a role; a later layer wins where it applies. `hours` are those of its `holidays`, None without."""
+    """Who takes turns in a role; a later layer wins where it applies. `hours` are those of its `holidays`, None without.
+
+    Who comes on duty, and who goes off, is told `handover_notice_ms` before; 0: nobody is.
+    """
 
     name: str
     time_zone: str
     layers: tuple[Layer, ...]
     holidays: str = ""
     hours: Hours | None = None
+    handover_notice_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

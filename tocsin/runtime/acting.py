@@ -6,15 +6,16 @@ withdraws the unsent pages and moves the timer, so no other process need be aliv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tocsin.policy.events import Event
-from tocsin.policy.incident import Decision, Reason, decide
+from tocsin.policy.events import Event, Opening
+from tocsin.policy.incident import Decision, Reason, decide, open_incident
 from tocsin.policy.model import State
-from tocsin.policy.rules import shard_of_number
+from tocsin.policy.rules import incident_number, shard_of_group, shard_of_number
 from tocsin.runtime.service import Deps
 from tocsin.store.commit import Commit
-from tocsin.store.store import Committed, GroupTaken, Stale
+from tocsin.store.store import Committed, GroupTaken, SeqMoved, Stale
 
 DECIDED_AGAIN_MAX = 20
 """Others may change an incident so often in a row before a person is told to try again."""
@@ -67,6 +68,37 @@ async def act(deps: Deps, number: int, event: Event) -> Acted:
                 return NotAllowed(incident.state, group_taken=True, holder=holder)
             case _:
                 raise AssertionError(f"a commit of one decision answered {type(result).__name__}")
+    return Contended()
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyOpen:
+    """An incident of this grouping key is there already; nothing was written."""
+
+
+async def open_once(deps: Deps, group_key: str, opening: Callable[[int], Opening]) -> Decision | AlreadyOpen | Contended:
+    """Open an incident unless one of its grouping key is there that is not closed.
+
+    Raises StoreAway, after which it may have been opened: doing it again is no error.
+    """
+    shards = deps.store.shards
+    shard = shard_of_group(group_key, shards)
+    for _ in range(DECIDED_AGAIN_MAX):
+        _, seq = await deps.store.cursor_and_seq(shard)
+        now = deps.clock.now_ms()
+        decision = open_incident(opening(incident_number(seq, shard, shards)), now, deps.rules.rules)
+        result = await deps.store.commit(Commit(shard, now, [decision], seq=(seq, seq + 1), origin=deps.store.origin))
+        match result:
+            case Committed():
+                deps.metrics.incidents_opened.labels(str(decision.incident.severity)).inc()
+                record(deps, decision)
+                return decision
+            case GroupTaken():
+                return AlreadyOpen()
+            case SeqMoved():
+                deps.metrics.commits_repeated.labels("seq").inc()
+            case _:
+                raise AssertionError(f"a commit of a new incident answered {type(result).__name__}")
     return Contended()
 
 

@@ -15,7 +15,7 @@ from tocsin.policy.hours import DayKind, Hours, Window
 from tocsin.policy.rotation import Every
 from tocsin.policy.rules import Person
 from tocsin.policy.schedules import Layer, Role, RoleCase, Schedule
-from tocsin.policy.wallclock import instant_of, wall_of
+from tocsin.policy.wallclock import DAY_MS, instant_of, wall_of
 from tocsin.runtime.hoursbuild import DEFAULT_WORKING, Windows, WindowShape, chosen_hours, read_holidays, read_window
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.ruleschema import Names, Shape, read_shape
@@ -24,6 +24,7 @@ from tocsin.runtime.yamltree import Path, Plain, shown
 
 ROTATION_DAYS_MAX: Final = 3_660
 ROTATION_MONTHS_MAX: Final = 120
+HANDOVER_NOTICE_MS_MAX: Final = 7 * DAY_MS
 YEARS: Final = range(1980, 2200)
 """In which a layer may start and end: what the arithmetic of dates can carry with room to spare."""
 
@@ -64,6 +65,7 @@ class ScheduleShape(Shape):
     time_zone: str
     holidays: str = ""
     hours: str | None = None
+    handover_notice: str | None = None
     layers: list[LayerShape]
 
 
@@ -85,8 +87,20 @@ def build_schedules(source: RuleSource, hours: Mapping[str, Hours]) -> dict[str,
         )
         if shape.holidays and not any(window.on for layer in layers for window in layer.restrict):
             source.warn((*path, "holidays"), "is not used: no layer's `restrict` says `on`, so the rotation goes on through holidays")
-        schedules[str(key)] = Schedule(str(key), shape.time_zone, layers, shape.holidays, own)
+        notice_ms = _handover_notice_ms(source, shape, (*path, "handover_notice"))
+        schedules[str(key)] = Schedule(str(key), shape.time_zone, layers, shape.holidays, own, notice_ms)
     return schedules
+
+
+def _handover_notice_ms(source: RuleSource, shape: ScheduleShape, path: Path) -> int:
+    """Return how long before a hand-over people are told, 0 when nobody is to be."""
+    if shape.handover_notice is None:
+        return 0
+    notice_ms = source.duration_ms(shape.handover_notice, path)
+    if notice_ms > HANDOVER_NOTICE_MS_MAX:
+        source.document.add(path, f"{shown(shape.handover_notice)} is too long before a hand-over, expected at most 7d")
+        return 0
+    return notice_ms
 
 
 def _own_hours(source: RuleSource, name: str, shape: ScheduleShape, path: Path, hours: Mapping[str, Hours]) -> Hours | None:

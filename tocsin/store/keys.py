@@ -36,7 +36,7 @@ ROSTER_HISTORY = "tocsin:{roster}:history"
 """Stream: one entry for each change of the roster, chained by hash; in the slot of the roster, because one script writes both."""
 
 NOTICES = "tocsin:notices"
-"""Sorted set: name of a hand-over or gap notice that was made -> ms UTC at which it may be forgotten."""
+"""Hash: name of a hand-over or gap notice that was made -> JSON of what it said, to whom, and until when that matters."""
 
 FEEDS = "tocsin:feeds"
 """Hash: subject of a calendar feed -> the generation of addresses that is valid."""

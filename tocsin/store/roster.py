@@ -6,6 +6,7 @@ rings the bell. Owns the document's bytes. What a change means is in `tocsin/pol
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha1
 from typing import Final
@@ -40,6 +41,19 @@ class RosterEntry:
     version: int
     change: RosterChange
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notice that was made: what it said in short, to whom, how often it was made anew, and until when (ms UTC) it matters."""
+
+    said: str
+    told: tuple[str, ...]
+    forget_at: int
+    times: int = 0
+
+
+_NOTICE: Final = TypeAdapter(Notice)
 
 
 class RosterBook:
@@ -90,16 +104,20 @@ class RosterBook:
 
     # --- what people were told ------------------------------------------------------------------------------------------------------
 
-    async def told(self, names: list[str]) -> set[str]:
-        """Return which of these notices were made already."""
-        if not names:
-            return set()
-        scores = await self._wire.call_many([("ZSCORE", keys.NOTICES, name) for name in names])
-        return {name for name, score in zip(names, scores, strict=True) if score is not None}
+    async def notices(self) -> dict[str, Notice]:
+        """Return every notice that is remembered, by its name: those of hand-overs and gaps near the present, so few."""
+        found = await self._wire.call("HGETALL", keys.NOTICES)
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return {name.decode(): _NOTICE.validate_json(value) for name, value in pairs}
 
-    async def mark_told(self, name: str, forget_at: int, now: int) -> None:
-        """Remember that a notice was made until `forget_at`, and forget those whose time has come (ms UTC)."""
-        await self._wire.call_many([("ZADD", keys.NOTICES, forget_at, name), ("ZREMRANGEBYSCORE", keys.NOTICES, "-inf", now)])
+    async def remember(self, name: str, notice: Notice) -> None:
+        """Remember that a notice was made."""
+        await self._wire.call("HSET", keys.NOTICES, name, _NOTICE.dump_json(notice))
+
+    async def forget(self, names: Sequence[str]) -> None:
+        """Forget notices whose time has come."""
+        if names:
+            await self._wire.call("HDEL", keys.NOTICES, *names)
 
     # --- calendar feeds -------------------------------------------------------------------------------------------------------------
 
