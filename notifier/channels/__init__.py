@@ -19,6 +19,7 @@ from notifier.channels.mail import MailChannel
 from notifier.channels.ntfy import NtfyChannel
 from notifier.channels.outcome import Answering, Channel, Outcome, Refused, Sent, Unreachable
 from notifier.channels.phone import phone_channels
+from notifier.channels.slack import SlackChannel
 from notifier.channels.teams import TeamsChannel
 from notifier.channels.telegram import TelegramChannel
 from notifier.channels.webhook import WebhookChannel
@@ -63,6 +64,7 @@ class Channels:
             **_web(FeishuChannel(wall_clock=clock, secrets=secrets, total_limit_s=limit_s)),
             "apprise": AppriseChannel(total_limit_s=limit_s),
             "mailto": MailChannel(accounts.mail, wall_clock=config.wall_clock, total_limit_s=limit_s, answers=config.answers),
+            "slack": SlackChannel(accounts.slack, wall_clock=clock, answers=config.answers, total_limit_s=limit_s),
             "telegram": TelegramChannel(accounts.telegram, wall_clock=config.wall_clock, answers=config.answers, total_limit_s=limit_s),
             **phone_channels(accounts, wall_clock=clock, total_limit_s=limit_s, answers=config.answers),
         }

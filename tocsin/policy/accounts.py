@@ -35,6 +35,8 @@ DEFAULT_DELIVERY: Final[Mapping[str, Delivery]] = {
     "wecom": Delivery(Limit(18, 60_000)),
     # 100 a minute and 5 a second (open.feishu.cn, custom bots): 5 in 4 s is 75 a minute and keeps both.
     "feishu": Delivery(Limit(5, 4_000)),
+    # 30 a second over all chats (core.telegram.org/bots/faq).
+    "telegram": Delivery(Limit(25, 1_000)),
     # Through Twilio, whose receipts come within seconds; a gateway gives none, and its account says so.
     "sms": Delivery(receipt_within_ms=120_000),
     "tel": Delivery(receipt_within_ms=90_000),  # 30 s of ringing, the script twice, and a margin
