@@ -2,7 +2,7 @@
 
 Owns the account's authentication, what an error of Twilio means, and the proof that a callback is Twilio's: X-Twilio-Signature over the
 exact public address and the form's fields, compared in constant time before anything is made of them. Does not know what is said
-(`twilio_sms`, `twilio_voice`).
+(`twilio_sms`, `twilio_voice`). Why no package of theirs: docs/decisions/0019-twilio-without-its-package.md.
 
 A callback's address carries what it is about, signed by us, so nothing need be remembered between a page and what is heard of it:
 
