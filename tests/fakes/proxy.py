@@ -45,6 +45,7 @@ class Proxy:
         self.answers_lost = 0
         self.requests_lost = 0
         self._away = False
+        self._last: int | None = None
         self._upstream = urlsplit(upstream_url)
         self._losses: deque[_Loss] = deque()
         self._lines: list[_Line] = []
@@ -69,6 +70,10 @@ class Proxy:
 
     def lose_request(self, marker: str, times: int = 1) -> None:
         self._losses += [_Loss(marker.encode(), applied=False) for _ in range(times)]
+
+    def die_after(self, requests: int) -> None:
+        """Let so many more requests through; the next is applied, its answer is lost, and from then on the store is away."""
+        self._last = requests
 
     def go_away(self) -> None:
         self._away = True
@@ -117,6 +122,10 @@ class Proxy:
                     self.requests_lost += 1
                     break
                 line.doomed = True
+            if self._last is not None:
+                line.doomed = line.doomed or self._last <= 0
+                self._away = self._away or self._last <= 0
+                self._last -= 1
             line.upstream.write(data)
             await line.upstream.drain()
         line.cut()
