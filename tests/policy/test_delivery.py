@@ -50,6 +50,15 @@ def test_a_page_of_severity_1_is_never_held_longer_than_two_minutes_all_together
     assert story.page_of("park").due_at == story.now
 
 
+def test_it_fires_again_and_what_a_limit_holds_still_is() -> None:
+    story = two_contacts(2)
+    story.happens(ev.PageHeld(story.page_of("park").id, "limit", NIGHT + 3 * MINUTE))
+    story.after(MINUTE).clears()
+    story.after(30 * SECOND)
+    story.alerts(firing(2), refired=1)
+    assert story.page_of("park").due_at == NIGHT + 3 * MINUTE
+
+
 def test_a_row_of_pages_of_severity_1_is_not_held_for_ever() -> None:
     story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE)), down={"jeong"})
     story.opens(1)
@@ -170,6 +179,16 @@ def test_no_word_and_then_a_failure_hurries_the_ladder_once() -> None:
     assert story.decisions[-1].inputs["because"] == Reason.RECEIPT_MISSING
     assert story.happens(ev.PageUndelivered(page.id, "handset off")).inputs["why"] == "handset off"
     assert story.incident.next_rung == 2
+
+
+def test_no_word_and_then_a_failure_brings_one_contact_forward_and_not_two() -> None:
+    story = Story(make_rules(holders={DUTY: ("park",)}, contacts={"park": (0, 5 * MINUTE, 20 * MINUTE)}))
+    story.opens(1)
+    page = sends(story, "park")
+    story.after(MINUTE)
+    story.happens(ev.PageUndelivered(page.id, "handset off"))
+    assert story.people_told() == [(1, "park")]
+    assert story.page_of("park", 2).due_at == NIGHT + 20 * MINUTE
 
 
 def test_an_answer_ends_the_wait_for_receipts() -> None:
@@ -303,6 +322,17 @@ def test_a_snooze_withdraws_pages_and_not_what_the_messages_say() -> None:
     story.happens(ev.Acknowledged("choi", MINUTE))
     story.happens(ev.Snoozed("choi", MINUTE))
     assert [p.kind for p in story.pending("kim")] == [PageKind.UPDATE]
+
+
+def test_a_page_over_the_same_contact_does_not_take_the_place_of_an_update() -> None:
+    story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE), contacts={"jeong": (Contact("slack:U1"),)}))
+    story.opens(1)
+    story.until(NIGHT + 2 * HOUR)
+    story.down.add("jeong")
+    story.happens(ev.Acknowledged("kim", MINUTE))
+    story.after(3 * MINUTE)
+    assert story.reasons[-1] is Reason.LAST_RUNG_REPEATED
+    assert sorted(p.kind for p in story.pending("jeong")) == [PageKind.PAGE, PageKind.UPDATE]
 
 
 def test_a_message_that_went_out_while_it_was_taken_is_brought_up_to_date() -> None:
