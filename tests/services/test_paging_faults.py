@@ -31,7 +31,7 @@ from tocsin.runtime.rulesfile import load_rules
 from tocsin.store.store import Fenced
 from tocsin.store.wire import Script, StoreAway
 
-CATALOGUE = set("F0 F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F13 F14 F15 F16 F17 F18 F19 F22 H1 H2 H3 L1 L2 L4 M1 M2 M3 M4".split())
+CATALOGUE = set(re.findall(r"\S+", "F0 F1 F2 F3 F4 F5 F6 F7 F8 F9 F10 F11 F13 F14 F15 F16 F17 F18 F19 F22 H1 H2 H3 L1 L2 L4 M1 M2 M3 M4"))
 
 LONG = "      1: {0s: duty, 30m: lead, 2h: manager}"
 
