@@ -125,17 +125,17 @@ class MailboxServer:
     async def _idle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"+ idling\r\n")
         await writer.drain()
-        done = asyncio.create_task(reader.readline())
-        count = len(self.mails)
-        while not done.done():
-            news = asyncio.create_task(self._news(count))
-            await asyncio.wait({done, news}, return_when=asyncio.FIRST_COMPLETED)
-            news.cancel()
-            if len(self.mails) > count:
-                count = len(self.mails)
-                writer.write(f"* {count} EXISTS\r\n".encode())
-                await writer.drain()
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(self._tell(writer))
+            await reader.readline()
+            telling.cancel()
 
-    async def _news(self, count: int) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: len(self.mails) > count)
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+        """Tell of every new mail."""
+        count = len(self.mails)
+        while True:
+            async with self._changed:
+                await self._changed.wait_for(lambda known=count: len(self.mails) > known)  # type: ignore[misc]
+            count = len(self.mails)
+            writer.write(f"* {count} EXISTS\r\n".encode())
+            await writer.drain()
