@@ -135,7 +135,7 @@ def page_body(message: PageMessage) -> dict[str, object]:
     if message.others:
         body["incidents"] = [_incident_body(incident) for incident in message.others]
     body |= {
-        "rung": None if rung is None else {"after": rung.after, "role": rung.role, "index": rung.index},
+        "rung": None if rung is None else {"after": rung.after, "role": clean(rung.role), "index": rung.index},
         "person": message.person,
         "late_by_s": round(message.late_by_s, 3),
         "text": one_line(message),
@@ -183,7 +183,7 @@ def subject(message: PageMessage) -> str:
 def plain_text(message: PageMessage, *, can_reply: bool = False) -> str:
     """The text part of a mail; its first line is `one_line`, which is what a phone shows. `can_reply`: somebody reads what comes back."""
     words = words_for(message.locale)
-    lines = [one_line(message), ""]
+    lines = [_lead(message), ""]
     if message.said:
         lines += [*said_lines(message), ""]
     if message.acknowledge_url and is_answerable(message):
@@ -204,19 +204,21 @@ def html(message: PageMessage, *, can_reply: bool = False) -> str:
     colour = _PLAIN_COLOUR if is_notice(message) else _COLOURS.get(message.incident.severity, _PLAIN_COLOUR)
     parts = [
         Markup('<!doctype html><html lang="%s"><head><meta charset="utf-8">') % words.lang,
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1"></head><body style="%s">') % _BODY,
-        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, colour, one_line(message)),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1"></head><body style="%s%s">')
+        % (_BODY, ";word-break:keep-all" if words.lang == "ko" else ""),  # else Korean breaks within words
+        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, colour, _lead(message)),
     ]
     parts += [Markup("<p>%s</p>") % line for line in said_lines(message) if line]
     if is_answerable(message) and is_link(message.acknowledge_url):
         parts.append(Markup('<p><a style="%s" href="%s">%s</a></p>') % (_BUTTON, message.acknowledge_url, words.acknowledge))
-        parts.append(Markup('<p style="color:#545c66">%s</p>') % " ".join(_hints(message, can_reply=can_reply)))
+        parts.append(Markup('<p style="%s">%s</p>') % (_GREY, " ".join(_hints(message, can_reply=can_reply))))
     if not is_notice(message):
         parts.append(_table(facts(message)))
         for title, rows in ((words.together, _together(message)), (words.labels, _labels(message))):
             if rows:
-                parts += [Markup("<h2 style='font-size:16px'>%s</h2>") % title, _table(rows)]
-    parts.append(Markup('<p style="color:#545c66">%s</p>') % words.page(clean(message.page_id), message.attempt))
+                parts.append(Markup('<h2 style="font-size:16px">%s</h2>') % title)
+                parts += [Markup('<p style="%s"><span style="%s">%s:</span> %s</p>') % (_ROW, _GREY, name, value) for name, value in rows]
+    parts.append(Markup('<p style="%s">%s</p>') % (_GREY, words.page(clean(message.page_id), message.attempt)))
     return str(Markup("\n").join([*parts, Markup("</body></html>")])) + "\n"
 
 
@@ -288,7 +290,7 @@ def state_line(message: PageMessage) -> str:
     words = words_for(message.locale)
     if message.incident.state in {State.RESOLVED, State.CLOSED}:
         return words.ended(_name(message.ended_by), moment(message, message.ended_at))
-    if not message.holder:
+    if message.incident.state != State.ACKNOWLEDGED or not message.holder:
         return ""
     return words.taken(_name(message.holder), moment(message, message.held_at), moment(message, message.held_until))
 
@@ -344,6 +346,11 @@ def _name(text: str) -> str:
     return cut(clean(text), NAME_CHARACTERS_MAX)
 
 
+def _lead(message: PageMessage) -> str:
+    """What a mail begins with; the text of a notice follows it, and is not said twice."""
+    return subject(message) if is_notice(message) and message.said else one_line(message)
+
+
 def _told_line(message: PageMessage) -> str:
     title, said = clean(message.incident.title), clean(" ".join(said_lines(message)))
     return title if not said else said if said.startswith(title) else title + ": " + said
@@ -394,9 +401,10 @@ def _labels(message: PageMessage) -> tuple[tuple[str, str], ...]:
 
 
 def _table(rows: Sequence[tuple[str, str]]) -> Markup:
+    """Our own names are short and stay whole; values break where they must."""
     cells = (
-        Markup('<tr><th style="%s">%s</th><td style="%s">%s</td></tr>')
-        % (_CELL, name, _CELL, Markup('<a href="%s">%s</a>') % (value, value) if is_link(value) else value)
+        Markup('<tr><th style="%s;white-space:nowrap;%s">%s</th><td style="%s">%s</td></tr>')
+        % (_CELL, _GREY, name, _CELL, Markup('<a href="%s">%s</a>') % (value, value) if is_link(value) else value)
         for name, value in rows
     )
     return Markup('<table style="border-collapse:collapse">%s</table>') % Markup("\n").join(cells)
@@ -407,4 +415,6 @@ _LEAD = "margin:0 0 16px;padding:8px 12px;border-left:6px solid;font-weight:600"
 _BUTTON = "display:inline-block;padding:12px 24px;border-radius:6px;background:#0b57d0;color:#fff;text-decoration:none"
 _CELL = "padding:2px 12px 2px 0;text-align:left;vertical-align:top;font-weight:400"
 _PLAIN_COLOUR = "#0a569f"
+_ROW = "margin:0 0 6px"
+_GREY = "color:#545c66"
 _COLOURS = {1: "#b3261e", 2: "#8a4300", 3: _PLAIN_COLOUR}

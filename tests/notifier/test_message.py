@@ -284,3 +284,103 @@ def test_many_incidents_are_all_in_the_json_and_counted_in_a_mail() -> None:
 def test_a_long_link_is_never_cut() -> None:
     url = "https://runbooks.example.com/" + "p" * 500
     assert f'href="{url}"' in html(replace(PAGE, incident=replace(PAYMENTS, runbook=url)))
+
+
+KOREAN = replace(
+    PAGE,
+    locale="ko",
+    late_by_s=754,
+    incident=replace(PAYMENTS, title="오류율 38%"),
+    next_rung=NextRung(("general-manager",), ("박지훈",), OPENED_AT),
+)
+CHINESE = replace(KOREAN, locale="zh-CN", time_zone="Asia/Shanghai", person_name="王小明")
+
+
+@pytest.mark.parametrize(
+    ("message", "line", "mail_subject"),
+    [
+        (KOREAN, "[심각1] INC-42 payments: 오류율 38%, 11-23(월) 02:54 KST부터, 12분 늦음", "[심각1] payments: 오류율 38% (INC-42)"),
+        (
+            CHINESE,
+            "【一级】INC-42 payments: 오류율 38%，北京时间11月23日 周一 01:54起，延迟12分钟",
+            "【一级】payments: 오류율 38% (INC-42)",
+        ),
+    ],
+)
+def test_a_mail_speaks_the_language_of_its_reader(message: PageMessage, line: str, mail_subject: str) -> None:
+    assert (one_line(message), subject(message)) == (line, mail_subject)
+    assert plain_text(message).splitlines()[0] == line
+    assert line in html(message)
+
+
+def test_a_korean_mail_greets_and_breaks_no_words() -> None:
+    text = plain_text(KOREAN, can_reply=True).splitlines()
+    for line in (
+        "확인하고 맡기: https://tocsin.example.com/a/TOKEN",
+        "김민수 님, 링크를 열면 인시던트가 표시되기만 합니다. 열린 화면의 버튼을 누르셔야 담당자로 등록됩니다.",
+        "또는 이 메일에 ‘확인’이라고 회신해 주십시오.",
+        "인시던트: INC-42, 심각도 1, 미확인",
+        "호출 대상: 김민수 (CS 엔지니어, 2단계, 30분 후)",
+        "다음 호출: 총괄(본부장) (박지훈), 02:54 KST",
+        "전달: 12분 늦음",
+    ):
+        assert line in text
+    assert 'lang="ko"' in html(KOREAN)
+    assert "keep-all" in html(KOREAN)
+    assert "keep-all" not in html(CHINESE)
+
+
+def test_a_chinese_mail_says_the_same() -> None:
+    text = plain_text(CHINESE).splitlines()
+    for line in (
+        "认领: https://tocsin.example.com/a/TOKEN",
+        "故障: INC-42，一级，未认领",
+        "发生时间: 北京时间2026年11月23日 周一 01:54:07",
+        "呼叫对象: 王小明（客服工程师，第2级，30分钟后）",
+        "下一级: 总经理（박지훈），北京时间01:54",
+    ):
+        assert line in text
+    assert 'lang="zh-Hans"' in html(CHINESE)
+
+
+@pytest.mark.parametrize("locale", ["en", "ko", "zh"])
+@pytest.mark.parametrize("kind", list(PageKind))
+def test_every_kind_of_page_can_be_mailed_in_every_language(kind: PageKind, locale: str) -> None:
+    message = replace(PAGE, kind=kind, locale=locale, said="one\ntwo")
+    assert subject(message)
+    assert "Page" in plain_text(message) or "호출" in plain_text(message) or "呼叫" in plain_text(message)
+    assert json.dumps(page_body(message))
+
+
+def test_only_where_replies_are_read_does_a_mail_ask_for_one() -> None:
+    assert "reply" not in plain_text(PAGE)
+    assert "Or reply to this mail with the word ack." in plain_text(PAGE, can_reply=True)
+    assert "with the word ack" in html(PAGE, can_reply=True)
+
+
+def test_a_handover_mail_is_its_text_and_has_nothing_to_take() -> None:
+    told = replace(
+        PAGE, kind=PageKind.HANDOVER, incident=replace(PAYMENTS, title="You are on duty"), said="From 09:00\n\n<b>INC-7</b> is open"
+    )
+    assert subject(told) == "Handover: You are on duty"
+    assert plain_text(told).splitlines()[:5] == ["Handover: You are on duty", "", "From 09:00", "", "<b>INC-7</b> is open"]
+    assert "&lt;b&gt;INC-7" in html(told)
+    assert "Acknowledge" not in plain_text(told) + html(told)
+
+
+def test_the_subject_of_an_exercise_begins_with_that() -> None:
+    drill = replace(PAGE, incident=replace(PAYMENTS, title="DRILL: errors 38%"))
+    assert subject(drill) == "DRILL: [S1] payments: errors 38% (INC-42)"
+    assert one_line(drill).startswith("DRILL: S1 INC-42 payments: errors 38%")
+
+
+def test_who_has_it_stands_in_the_mail() -> None:
+    held = replace(
+        PAGE, incident=replace(PAYMENTS, state="acknowledged"), holder="Lee", held_at=OPENED_AT, held_until=OPENED_AT + 1_800_000
+    )
+    assert "Status: Taken by Lee 02:54 KST, until 03:24 KST" in plain_text(held).splitlines()
+
+
+def test_a_name_as_long_as_a_book_is_cut() -> None:
+    long = replace(PAGE, person_name="n" * 5000, holder="h" * 5000, told=("t" * 5000,), incident=replace(PAYMENTS, service="s" * 5000))
+    assert max(map(len, plain_text(long).splitlines())) < 400
