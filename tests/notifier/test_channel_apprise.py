@@ -80,7 +80,7 @@ async def test_a_hung_address_waits_for_itself_and_delays_no_other(receiver: Rec
     again = await slow.send(hung, PAGE)
     assert again == Unreachable("Apprise is still busy with an earlier page to this json address", ambiguous=False, retry_after_s=10.0)
     assert isinstance(await slow.send(contact(receiver, "other"), PAGE), Sent)
-    assert [thread.daemon for thread in threading.enumerate() if thread.name == "apprise"] == [True]
+    assert {thread.daemon for thread in threading.enumerate() if thread.name == "apprise"} == {True}
     held.set()
     await _threads_end()
     assert isinstance(await slow.send(hung, PAGE), Sent)
