@@ -19,6 +19,8 @@ from console import bodies, views
 from console.answer import ANSWER_ROUTES
 from console.auth import Role
 from console.calendarfeed import CALENDAR_ROUTES
+from console.doctor import DOCTOR_ROUTES
+from console.drills import DRILL_ROUTES
 from console.endpoint import body_of, query_of
 from console.incidents import act, open_by_hand
 from console.leave import LEAVE_ROUTES
@@ -187,5 +189,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     api("POST", "/api/v1/tokens", make_token, "Make a token", role=Role.ADMINISTRATOR, body=bodies.TokenBody, returns={201: TokenView}),
     api("GET", "/api/v1/openapi.json", show_document, "This document", role=None, returns={200: "application/json"}),
     *SELF_TEST_ROUTES,
+    *DRILL_ROUTES,
+    *DOCTOR_ROUTES,
     *ANSWER_ROUTES,
 )

@@ -197,6 +197,10 @@ class Reading:
         """Return changes heard of after one, oldest first."""
         return await asyncio.to_thread(self.model.changes_after, change_id, most)
 
+    async def reached(self) -> dict[tuple[str, int], int]:
+        """Return when (ms UTC) a provider last took a page, by person and number of the contact."""
+        return await asyncio.to_thread(self.model.reached)
+
     async def last_change(self) -> int:
         """Return the id of the newest change."""
         return await asyncio.to_thread(self.model.last_change)

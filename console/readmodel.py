@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import orjson
 
-from tocsin.policy.model import Incident
+from tocsin.policy.model import Incident, PageStatus
 from tocsin.store.codec import IncidentReader
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -39,6 +39,7 @@ CREATE TABLE history (
     reason TEXT NOT NULL, actor TEXT NOT NULL, state TEXT NOT NULL, inputs BLOB NOT NULL
 );
 CREATE UNIQUE INDEX history_of_incident ON history (incident, version);
+CREATE TABLE reached (person TEXT NOT NULL, contact INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (person, contact)) WITHOUT ROWID;
 """
 
 
@@ -162,6 +163,7 @@ class ReadModel:
             self._db.executemany("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?)", map(_incident_row, whole))
             written = [(document["number"], orjson.dumps(document)) for document in whole]
             self._db.executemany("INSERT OR REPLACE INTO documents VALUES (?,?)", written)
+            self._db.executemany(_REACHED, _reached(change["changes"] for _, change in changes))
             last = {entry.shard: (entry.shard, entry.id, entry.hash) for entry in fresh}
             self._db.executemany("INSERT OR REPLACE INTO cursors VALUES (?,?,?)", last.values())
         return len(fresh)
@@ -215,6 +217,11 @@ class ReadModel:
         with self._lock:
             return int(self._db.execute("SELECT coalesce(max(id), 0) FROM history").fetchone()[0])
 
+    def reached(self) -> dict[tuple[str, int], int]:
+        """Return when (ms UTC) a provider last took a page, by person and number of the contact."""
+        with self._lock:
+            return {(person, contact): at for person, contact, at in self._db.execute("SELECT person, contact, at FROM reached")}
+
     def counts(self) -> dict[tuple[str, int], int]:
         """Return how many incidents there are for each state and severity, the closed ones left out."""
         query = "SELECT state, severity, count(*) FROM incidents WHERE state <> 'closed' GROUP BY state, severity"
@@ -223,6 +230,20 @@ class ReadModel:
 
 
 _CHANGE: Final = "id, incident, version, at, event, reason, actor, state, inputs"
+
+
+_REACHED: Final = "INSERT INTO reached VALUES (?,?,?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)"
+
+
+def _reached(changes: Iterable[Mapping[str, Any]]) -> list[tuple[str, int, int]]:
+    """Return (person, contact, when) of the pages in these changes that a provider took and did not lose."""
+    found: dict[tuple[str, int], int] = {}
+    for change in changes:
+        for page in change.get("pages", ()):
+            if page["status"] == PageStatus.SENT and page["settled_at"] is not None and not page.get("receipt_missed"):
+                key = (page["person"], page["contact"])
+                found[key] = max(found.get(key, 0), page["settled_at"])
+    return [(person, contact, at) for (person, contact), at in found.items()]
 
 
 def _change(row: Sequence[Any]) -> Change:

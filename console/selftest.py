@@ -1,4 +1,4 @@
-"""Does paging work? Test pages that go the whole real way, and what would keep a page from being sent.
+"""Does paging work? Test pages that go the whole real way.
 
 A test page is a page of an incident of severity 4 that resolves by itself: the same outbox, notifier and channel as any other.
 """
@@ -13,18 +13,15 @@ from console.endpoint import body_of
 from console.incidents import open_new
 from console.openapi import Call, Reply, Route, api
 from console.problems import Refused, Unusable
-from console.views import View
+from console.views import View, channel_of
 from tocsin.policy import events as ev
 from tocsin.policy.incident import TEST_SOURCE
 from tocsin.policy.model import Incident, PageStatus
-from tocsin.store.durability import check_durability
-
-SILENT_MS: Final = 20_000
-"""A role that has not said for this long that it works counts as down."""
 
 
 class TestPageView(View):
-    """What came of a test page; `after_s` from the request until the provider had it."""
+    """What came of a test page: times are from the request until the provider had it, until it arrived (for channels whose provider says
+    so), and until somebody answered. `contacts` says how many contacts the person has."""
 
     id: str
     person: str
@@ -35,23 +32,11 @@ class TestPageView(View):
     reason: str
     receipt: str
     after_s: float | None
-
-
-class FindingView(View):
-    """One thing that was looked at; `severity` says how bad it is when it is not `ok`."""
-
-    name: str
-    ok: bool
-    severity: str
-    what: str
-    consequence: str
-    remedy: str
-
-
-class DoctorView(View):
-    """Everything that the console can see."""
-
-    findings: list[FindingView]
+    delivered_after_s: float | None
+    awaits_receipt: bool
+    answered_by: str | None
+    answered_after_s: float | None
+    contacts: int
 
 
 async def request_test_page(call: Call) -> Reply:
@@ -85,43 +70,27 @@ async def show_test_page(call: Call) -> Reply:
 def _view(incident: Incident, call: Call) -> TestPageView:
     page = incident.pages[0]
     person = call.desk.rules.people.get(page.person)
-    known = person is not None and page.contact < len(person.contacts)
-    channel = person.contacts[page.contact].to.partition(":")[0] if person is not None and known else ""
     return TestPageView(
         id=incident.id,
         person=page.person,
         contact=page.contact,
-        channel=channel,
+        channel=channel_of(page, call.desk.rules),
         status=page.status,
         attempts=page.attempts,
         reason=page.reason,
         receipt=page.receipt,
-        after_s=None if page.settled_at is None else (page.settled_at - incident.opened_at) / 1000,
+        after_s=seconds_after(incident, page.settled_at),
+        delivered_after_s=seconds_after(incident, page.delivered_at),
+        awaits_receipt=page.receipt_due_at is not None,
+        answered_by=incident.acknowledged_by,
+        answered_after_s=seconds_after(incident, incident.acknowledged_at),
+        contacts=0 if person is None else len(person.contacts),
     )
 
 
-async def doctor(call: Call) -> Reply:
-    """Look at the store's durability, and at which roles say that they work."""
-    findings = [
-        FindingView(name=f.name, ok=f.ok, severity=f.severity, what=f.what, consequence=f.consequence, remedy=f.remedy)
-        for f in await check_durability(call.desk.store.client)
-    ]
-    beats = await call.desk.store.heartbeats()
-    for role in ("ingest", "correlator", "notifier", "console"):
-        silent_ms = call.now - beats.get(role, 0)
-        ok = silent_ms <= SILENT_MS
-        what = f"{role} said {silent_ms / 1000:.0f} s ago that it works" if role in beats else f"{role} has never said that it works"
-        findings.append(
-            FindingView(
-                name=f"heartbeat-{role}",
-                ok=ok,
-                severity="fatal",
-                what=what,
-                consequence="" if ok else "alerts, pages or answers do not get through",
-                remedy="" if ok else f"start it, or see what the log of {role} says",
-            )
-        )
-    return 200, DoctorView(findings=findings)
+def seconds_after(incident: Incident, at: int | None) -> float | None:
+    """Return how long after the opening something was."""
+    return None if at is None else (at - incident.opened_at) / 1000
 
 
 SELF_TEST_ROUTES: Final[tuple[Route, ...]] = (
@@ -135,5 +104,4 @@ SELF_TEST_ROUTES: Final[tuple[Route, ...]] = (
         returns={201: TestPageView},
     ),
     api("GET", "/api/v1/test-pages/{id}", show_test_page, "What came of a test page", role=Role.VIEWER, returns={200: TestPageView}),
-    api("GET", "/api/v1/doctor", doctor, "What would keep a page from being sent", role=Role.ADMINISTRATOR, returns={200: DoctorView}),
 )
