@@ -267,5 +267,5 @@ async def test_the_proxy_of_the_environment_is_not_used(
 
 async def test_the_receiver_says_what_arrived_when_waiting_was_in_vain(receiver: Receiver, channel: WebhookChannel) -> None:
     await channel.send(receiver.contact("/kim"), PAGE)
-    with pytest.raises(AssertionError, match="1 pages: /kim '.*INC-42"):
+    with pytest.raises(AssertionError, match=r"1 pages: /kim '.*INC-42"):
         await receiver.wait_for(lambda pages: len(pages) > 1, limit_s=0.05)
