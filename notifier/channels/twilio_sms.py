@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET
 import structlog
 from aiohttp import web
 
-from notifier.answers import Answered, Answers
+from notifier.answers import Answers
 from notifier.channels.outcome import Outcome
 from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioApi, TwilioCallbacks, carried_out, error_words, tell
 from notifier.message import PageMessage
@@ -26,8 +26,8 @@ from notifier.rendering.sms import sms_text
 from notifier.replies import Reply, Wish, read_reply
 from notifier.words import words_for
 from tocsin.policy.accounts import TwilioAccount
-from tocsin.policy.rules import Person
-from tocsin.runtime.text import cut
+from tocsin.policy.rules import EMERGENCY_PERSON, Person
+from tocsin.runtime.text import clean, cut
 from tocsin.store.wire import StoreAway
 
 VALIDITY_S: Final = 900
@@ -37,6 +37,8 @@ NOT_ARRIVED: Final = frozenset({"undelivered", "failed", "canceled"})
 REPLY_CHARACTERS_MAX: Final = 300
 LISTED_MAX: Final = 10
 """Incidents named to somebody who did not say which."""
+QUOTED_CHARACTERS_MAX: Final = 20
+"""Of a reply without a number, to say which could not be carried out."""
 CANNOT_REPLY: Final = ("+86",)
 """Where neither links nor replies are carried."""
 
@@ -58,12 +60,16 @@ class TwilioSmsChannel:
         number = to.partition(":")[2]
         heard = self._callbacks.reachable
         carried = not number.startswith(CANNOT_REPLY)
-        text = sms_text(message, can_reply=heard and carried and self._account.sender.startswith(("+", "MG")), with_link=carried)
+        text = sms_text(message, can_reply=heard and carried and self._can_answer(message), with_link=carried)
         sender = "MessagingServiceSid" if self._account.sender.startswith("MG") else "From"
         form = [("To", number), (sender, self._account.sender), ("Body", text), ("ValidityPeriod", str(VALIDITY_S))]
         if heard:
             form.append(("StatusCallback", self._callbacks.url("status", *PagesSaid.of(message).packed())))
         return await self._api.create("Messages", form, confirms=heard)
+
+    def _can_answer(self, message: PageMessage) -> bool:
+        """A name takes no replies, and the emergency contact's number is nobody's in the rules."""
+        return self._account.sender.startswith(("+", "MG")) and message.person != EMERGENCY_PERSON
 
     async def close(self) -> None:
         """Close kept connections; sends still under way fail as unreachable."""
@@ -107,7 +113,8 @@ class TwilioSmsChannel:
                 text = await _act(reply, key, person, answers)
         except (StoreAway, TimeoutError):
             _log.warning("reply_not_taken", channel=self.name, person=key, why="the store does not answer")
-            text = answered_line([Answered(f"INC-{number}", "busy") for number in reply.numbers], person.locale, person.time_zone)
+            named = ", ".join(f"INC-{number}" for number in reply.numbers) or cut(clean(fields.get("Body", "")), QUOTED_CHARACTERS_MAX)
+            text = words_for(person.locale).answered_busy(named)
         return _message(cut(text, REPLY_CHARACTERS_MAX))
 
 

@@ -30,7 +30,7 @@ from notifier.rendering.voice import VoiceScript, voice_script
 from notifier.words import words_for
 from tocsin.policy.accounts import TwilioAccount
 from tocsin.policy.model import State
-from tocsin.policy.rules import Person
+from tocsin.policy.rules import EMERGENCY_PERSON, Person
 from tocsin.store.wire import StoreAway
 
 RING_S: Final = 30
@@ -133,7 +133,7 @@ class TwilioVoiceChannel:
         return web.Response(status=204)
 
     async def _key(self, fields: Fields, said: _Said, answers: Answers) -> web.Response:
-        person = answers.person(said.about.person)
+        person = _called(said.about.person, answers)
         digit = fields.get("Digits", "")
         if person is None or digit not in ("4", "5"):
             return carried_out(self._asked(said))
@@ -143,12 +143,12 @@ class TwilioVoiceChannel:
         line = (answered_line if digit == "4" else _passed_on_line)(answered, person.locale, person.time_zone)
         if any(one.outcome == "busy" for one in answered):
             return carried_out(self._asked(said, first=line))
-        if digit == "4" and any(one.outcome in ("done", "already") and one.state is State.ACKNOWLEDGED for one in answered):
+        if digit == "4" and any(one.state is State.ACKNOWLEDGED and one.holder == person.name for one in answered):
             return carried_out(self._asked_if_over(said, line, person))
         return carried_out(_heard_out(said, line))
 
     async def _key_after_taking(self, fields: Fields, said: _Said, answers: Answers) -> web.Response:
-        person = answers.person(said.about.person)
+        person = _called(said.about.person, answers)
         if person is None or fields.get("Digits") != "6":
             return carried_out(_heard_out(said, ""))
         answered = await _within_limit(answers.resolve(said.about.numbers, said.about.person, self.name), said.about)
@@ -185,6 +185,11 @@ class TwilioVoiceChannel:
         return root
 
 
+def _called(key: str, answers: Answers) -> Person | None:
+    """Who was called; None when the rules have lost them since. The emergency contact is nobody in the rules and may answer as well."""
+    return Person(key, answers.name_of(key), "en", "UTC", ()) if key == EMERGENCY_PERSON else answers.person(key)
+
+
 async def _within_limit(doing: Awaitable[tuple[Answered, ...]], about: PagesSaid) -> tuple[Answered, ...]:
     try:
         async with asyncio.timeout(ACT_LIMIT_S):
@@ -200,7 +205,7 @@ def _passed_on_line(answered: Sequence[Answered], locale: str, time_zone: str) -
     passed = [one.incident for one in answered if one.outcome == "done"]
     stuck = [one.incident for one in answered if one.outcome == "already" and one.state is State.OPEN]
     others = [one for one in answered if one.incident not in (*passed, *stuck)]
-    lines = [words.answered_passed_on(", ".join(passed)) if passed else "", words.answered_nobody_next(", ".join(stuck)) if stuck else ""]
+    lines = [words.answered_passed_on(", ".join(passed)) if passed else "", words.answered_nobody_paged(", ".join(stuck)) if stuck else ""]
     return " ".join(line for line in (*lines, answered_line(others, locale, time_zone)) if line)
 
 

@@ -142,8 +142,8 @@ class Words(Protocol):
     def answered_passed_on(self, numbers: str) -> str:
         """That the next ones are paged now."""
 
-    def answered_nobody_next(self, numbers: str) -> str:
-        """That there is nobody to pass them on to."""
+    def answered_nobody_paged(self, numbers: str) -> str:
+        """That nobody else is paged."""
 
     reply_nothing: str
     """To a reply without a number, when nothing waits for one."""

@@ -155,8 +155,8 @@ class Chinese:
     def answered_passed_on(self, numbers: str) -> str:
         return f"{numbers}：正在呼叫下一位。"
 
-    def answered_nobody_next(self, numbers: str) -> str:
-        return f"{numbers}：没有下一位。"
+    def answered_nobody_paged(self, numbers: str) -> str:
+        return f"{numbers}：现在没有其他人可呼叫。"
 
     reply_nothing = "没有等待回复的故障。"
 

@@ -147,8 +147,8 @@ class English:
     def answered_passed_on(self, numbers: str) -> str:
         return f"{numbers}: passed on to the next."
 
-    def answered_nobody_next(self, numbers: str) -> str:
-        return f"{numbers}: there is nobody next."
+    def answered_nobody_paged(self, numbers: str) -> str:
+        return f"{numbers}: nobody else is paged now."
 
     reply_nothing = "Nothing of yours is waiting for an answer."
 

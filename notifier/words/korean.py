@@ -155,8 +155,8 @@ class Korean:
     def answered_passed_on(self, numbers: str) -> str:
         return f"{numbers}: 다음 담당자를 호출합니다."
 
-    def answered_nobody_next(self, numbers: str) -> str:
-        return f"{numbers}: 다음 담당자가 없습니다."
+    def answered_nobody_paged(self, numbers: str) -> str:
+        return f"{numbers}: 지금 더 호출할 사람이 없습니다."
 
     reply_nothing = "답변을 기다리는 인시던트가 없습니다."
 

@@ -17,9 +17,11 @@ from aiohttp import web
 from notifier.channels.twilio import MEANINGS
 from notifier.channels.twilio_voice import TWIML_CHARACTERS_MAX
 from notifier.service import Notifier
+from tests.fakes.proxy import Proxy
 from tests.fakes.twilio import PUBLIC, Created, Twilio
 from tests.services.chats import opened
 from tests.services.world import MINUTE, World
+from tocsin.policy.events import Acknowledged
 from tocsin.policy.model import Incident, PageStatus, State
 from tocsin.runtime.listener import listen
 
@@ -62,10 +64,10 @@ def with_phones(scheme: str, provider: str) -> Callable[[str], str]:
 
 
 @asynccontextmanager
-async def phones(world: World, twilio: Twilio, scheme: str, **settings: str) -> AsyncIterator[Phones]:
+async def phones(world: World, twilio: Twilio, scheme: str, url: str | None = None) -> AsyncIterator[Phones]:
     provider = f"{{provider: twilio, account_sid: {SID}, auth_token: {TOKEN}, from: '+15005550006', api_url: '{twilio.url}'}}"
     world.write_rules(edit=with_phones(scheme, provider))
-    async with world.notifier(notifier_external_url=PUBLIC, **settings) as notifier:
+    async with world.notifier("notifier", url, notifier_external_url=PUBLIC) as notifier:
         app = web.Application()
         notifier.add_routes(app)
         runner = await listen(app, "127.0.0.1", 0)
@@ -158,6 +160,13 @@ async def test_a_stranger_is_told_so_and_nothing_happens(sms: Phones, twilio: Tw
 async def test_stop_is_twilios_matter_and_gets_no_answer_of_ours(sms: Phones, twilio: Twilio) -> None:
     await sms.page("A")
     assert (await twilio.reply(KIM, "STOP", OptOutType="STOP")).message == ""
+
+
+async def test_who_replies_late_hears_who_has_it_and_takes_nothing_away(sms: Phones, twilio: Twilio) -> None:
+    [incident] = await sms.page("A")
+    await sms.world.act(incident.number, Acknowledged("lee"))
+    assert "taken by Lee" in (await twilio.reply(KIM, f"{incident.number}")).message
+    assert await sms.state(incident.number) == (State.ACKNOWLEDGED, "lee")
 
 
 # --- text messages: receipts --------------------------------------------------------------------------------------------------------
@@ -277,6 +286,23 @@ async def test_four_takes_all_of_a_bundle(tel: Phones, twilio: Twilio) -> None:
     assert [await tel.state(incident.number) for incident in incidents] == [(State.ACKNOWLEDGED, "kim")] * 3
 
 
+async def test_who_presses_late_hears_who_has_it_and_is_not_asked_to_resolve(tel: Phones, twilio: Twilio) -> None:
+    [incident], call = await answered_call(tel, "A")
+    await tel.world.act(incident.number, Acknowledged("lee"))
+    await twilio.press(call, "4")
+    assert "taken by Lee" in call.said
+    assert call.gather is None
+    assert await tel.state(incident.number) == (State.ACKNOWLEDGED, "lee")
+
+
+async def test_what_is_over_is_not_passed_on(tel: Phones, twilio: Twilio) -> None:
+    _, call = await answered_call(tel, "A")
+    await tel.world.report("A", firing=False)
+    await (await tel.world.correlator()).tick(tel.world.clock.now_ms())
+    await twilio.press(call, "5")
+    assert "nobody else is paged" in call.said
+
+
 async def test_five_pages_the_next_rung_now(tel: Phones, twilio: Twilio) -> None:
     [incident], call = await answered_call(tel, "A")
     assert "5 to pass it on" in call.said
@@ -333,6 +359,29 @@ async def test_a_forged_key_does_nothing(tel: Phones, twilio: Twilio) -> None:
     assert (await twilio.post(url.replace("/key/", "/taken/"), {"Digits": "6"})).status == 403
     assert (await twilio.post(call.form["StatusCallback"].replace("/status/", "/key/"), fields)).status == 403
     assert await tel.state(incident.number) == (State.OPEN, None)
+
+
+async def test_a_key_that_cannot_be_written_is_asked_for_again(world: World, twilio: Twilio, shared_url: str) -> None:
+    async with Proxy(shared_url) as proxy, phones(world, twilio, "tel", proxy.url) as tel:
+        [incident], call = await answered_call(tel, "A")
+        proxy.go_away()
+        await twilio.press(call, "4")
+        assert "Please try again" in call.said
+        assert (await twilio.end(call, "busy")).status == 503
+        proxy.come_back()
+        await twilio.press(call, "4")
+        assert "taken by Kim" in call.said
+        assert await tel.state(incident.number) == (State.ACKNOWLEDGED, "kim")
+
+
+async def test_a_reply_that_cannot_be_written_says_so(world: World, twilio: Twilio, shared_url: str) -> None:
+    async with Proxy(shared_url) as proxy, phones(world, twilio, "sms", proxy.url) as sms:
+        [incident] = await sms.page("A")
+        proxy.go_away()
+        assert "Please try again" in (await twilio.reply(KIM, str(incident.number))).message
+        assert "Please try again" in (await twilio.reply(KIM, "ok")).message
+        assert (await twilio.status(await twilio.message(1), "delivered")).status == 503
+        proxy.come_back()
 
 
 async def test_the_longest_bundle_fits_into_a_call_and_a_callback(tel: Phones, twilio: Twilio) -> None:
