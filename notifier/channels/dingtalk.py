@@ -7,7 +7,7 @@
 Errors come with status 200: `errcode` decides. Over 20 messages a minute the robot is blocked for ten minutes (code 130101 or 410100,
 or a body that says `"punish": "deny"`). The message is plain text: DingTalk's Markdown cannot be escaped reliably, and only `at` mentions
 people.
-Codes: open.dingtalk.com, custom robots, read 2026-11.
+Codes: custom robots of open.dingtalk.com, as public clients have them (2026-11); not tried against the provider.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 
 The signature is in the body: base64 of HMAC-SHA256 over nothing, with "<timestamp in s>\\n<secret>" as key. Errors come with status 200 or
 400: `code` decides. 100 messages a minute and 5 a second, 20 KB. All foreign text stands in `plain_text` elements, which mention nobody and
-know no markup; the buttons are links. Codes: open.feishu.cn, custom bots, read 2026-11.
+know no markup; the buttons are links. Codes: custom bots of open.feishu.cn,
+as public clients have them (2026-11); not tried against the provider.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@
 202 says that the workflow took it; whether it could post is only in its own run history. Buttons are links: a workflow has nowhere to send
 a press. All foreign text stands in runs of text (`TextRun`), the only part of a card in which Teams reads no Markdown. A message has 28 KB.
 The connectors before the workflows answered 200 with the failure as text, which is understood too.
-Sources: learn.microsoft.com, Adaptive Cards for workflows, and RichTextBlock; read 2026-11.
+Sources: Adaptive Cards for workflows, RichTextBlock, as public copies of the vendor's pages have them (2026-11);
+not tried against the provider.
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@
 
 Errors come with status 200: `errcode` decides. 20 messages a minute, 2,048 bytes of text (4,096 is the limit of its Markdown, which cannot
 be escaped and does not show in WeChat). `<@name>` mentions people even in text, so no `<` of anybody's is left as it is.
-Codes: developer.work.weixin.qq.com/document/path/91770 and /90313, read 2026-11.
+Codes: pages 91770 and 90313 of the vendor's documentation, as public clients have
+them (2026-11); not tried against the provider.
 """
 
 from __future__ import annotations
