@@ -17,7 +17,7 @@ argument everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -37,6 +37,9 @@ SENDS_AT_ONCE_MAX = 16
 
 WAIT_MAX_MS = 10_000
 """Longer than this no page is kept waiting for a limit: it is held."""
+
+HELD_EARLY_MS = 2_000
+"""A held page comes back so long before its turn, so that no place stays empty."""
 
 REVIEWS = 5
 """How often within that time the turns of those that wait are reckoned anew: graver ones may have come before them."""
@@ -287,9 +290,14 @@ class AccountQueue:
 
     # --- who may not wait here -------------------------------------------------------------------------------------------------------
 
-    def review(self, now: int, limit: Limit | None) -> list[Held | Denied]:
-        """Judge the lanes that are new or whose chances have changed; return what is to be recorded. `limit` is the account's."""
+    def review(self, now: int, limit: Limit | None, *, more_due: bool) -> list[Held | Denied]:
+        """Judge the lanes that are new or whose chances have changed; return what is to be recorded. `limit` is the account's.
+
+        `more_due`: the tick has not yet claimed all that is due. Under a limit nobody's turn is known before.
+        """
         self._window = None if limit is None else self._windows.of(f"account {self.key}", limit)
+        if more_due and self._window is not None:
+            return []
         if now - self._reviewed_at >= self._review_ms:
             self._reviewed_at = now
             self._fresh |= self._lanes
@@ -304,8 +312,9 @@ class AccountQueue:
         for lane in fresh:
             verdicts += self._beyond_contact(lane, now)
             self._stand(lane)
+        ranks = self._ranks() if fresh else {}
         for lane in sorted(fresh, key=lambda lane: lane.place or _LAST, reverse=self.breaker.is_open):
-            verdict = self._judge(lane, now) if lane.place is not None else None
+            verdict = self._judge(lane, ranks, now) if lane.place is not None else None
             if verdict is not None:
                 verdicts.append(verdict)
             if not lane.waiting:
@@ -334,7 +343,12 @@ class AccountQueue:
         """Return what the contact has had."""
         return self._windows.of(f"contact {lane.address}", rule.limit, outlives=rule.own or self.channel in RINGING)
 
-    def _judge(self, lane: Lane, now: int) -> Held | Denied | None:
+    def _ranks(self) -> Mapping[Place, int]:
+        """Return how many go before each that waits; nothing where nobody can have to wait for long."""
+        longest_ms = len(self._everyone) / SENDS_AT_ONCE_MAX * self._mean_ms
+        return {} if self._window is None and longest_ms < self._wait_max_ms else self._everyone.ranks(self._served)
+
+    def _judge(self, lane: Lane, ranks: Mapping[Place, int], now: int) -> Held | Denied | None:
         """Say what becomes of a lane's next message; None: it is ready when its turn comes."""
         assert lane.place is not None
         along = self._held.get(lane.address)
@@ -347,12 +361,14 @@ class AccountQueue:
         pause_ms = self._paused_until - now
         if pause_ms > self._wait_max_ms:
             return self._deny(lane, f"{self.name} asked for a pause of {format_duration(-(-pause_ms // 1000) * 1000)}", pause_ms)
-        before = self._everyone.before(lane.place)
+        before = ranks.get(lane.place, 0)
         turn = self._turn(before, now)
         pages = list(lane.waiting.values())
-        is_far = turn - now > self._wait_max_ms and not any(w.must_go(now) for w in pages)
+        # Who was held already is not held again for a few others that came before it meanwhile.
+        far_ms = self._wait_max_ms * (2 if any(w.due.page.held_at is not None for w in pages) else 1)
+        is_far = turn - now > far_ms and not any(w.must_go(now) for w in pages)
         if is_far or min(w.until for w in pages) - now <= 2 * self._wait_max_ms:
-            return self._hold(lane, pages, self._why(before), turn)
+            return self._hold(lane, pages, self._why(before), max(now, turn - HELD_EARLY_MS))
         self._ready.add(lane.place)
         return None
 
@@ -420,10 +436,9 @@ class AccountQueue:
             self._window.take(now)
         return lane
 
-    @property
-    def unjudged(self) -> bool:
-        """Whether `review` has anything to do."""
-        return bool(self._fresh)
+    def has_work(self, now: int, *, more_due: bool) -> bool:
+        """Whether there is anything to judge or to send at this instant."""
+        return (bool(self._fresh) and not (more_due and self._window is not None)) or self.may_send(now, more_due=more_due)
 
     def next_at(self, now: int) -> int | None:
         """Return when to look again, None when nothing waits for time to pass."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
+from heapq import heapify, heappop, heapreplace
 from typing import NamedTuple
 
 
@@ -63,10 +64,22 @@ class FairLine:
         service = min(services, key=lambda name: (served.get(name, 0), services[name][0]))
         return Place(urgency, service, *services[service][0])
 
-    def before(self, place: Place) -> int:
-        """Return how many go before a place (one that stands here or would): all graver ones, its service's older ones, and of every other
-        service as many as its turns come before."""
-        services = self._lines.get(place.urgency, {})
-        own = bisect_left(services.get(place.service, []), place[2:])
-        others = sum(min(len(line), own + 1) for name, line in services.items() if name != place.service)
-        return own + others + sum(count for urgency, count in self._counts.items() if urgency < place.urgency)
+    def ranks(self, served: Mapping[str, int]) -> dict[Place, int]:
+        """Return how many go before each, if nobody else comes."""
+        found: dict[Place, int] = {}
+        turns = max(served.values(), default=0)
+        turn_of = dict(served)
+        for urgency in sorted(self._lines):
+            services = self._lines[urgency]
+            waiting = [(turn_of.get(name, 0), line[0], name, 0) for name, line in services.items()]
+            heapify(waiting)
+            while waiting:
+                _, message, name, index = waiting[0]
+                found[Place(urgency, name, *message)] = len(found)
+                turns += 1
+                turn_of[name] = turns
+                if index + 1 < len(services[name]):
+                    heapreplace(waiting, (turns, services[name][index + 1], name, index + 1))
+                else:
+                    heappop(waiting)
+        return found

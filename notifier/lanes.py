@@ -78,7 +78,7 @@ class Lanes:
     def under_way(self) -> int:
         """Pages that are being sent or recorded, and accounts that have something to do at this instant; not what waits for a later one."""
         now, more_due = self._deps.clock.now_ms(), self._more_due()
-        busy = sum(1 for account in self._accounts.values() if account.unjudged or account.may_send(now, more_due=more_due))
+        busy = sum(account.has_work(now, more_due=more_due) for account in self._accounts.values())
         return self._sends + self._records + busy
 
     # --- what the tick brings ----------------------------------------------------------------------------------------------------------
@@ -141,9 +141,9 @@ class Lanes:
         await self._write_windows()
 
     def _review(self, now: int, group: asyncio.TaskGroup) -> None:
-        accounts = self._deps.rules.rules.accounts
+        accounts, more_due = self._deps.rules.rules.accounts, self._more_due()
         for account in self._accounts.values():
-            verdicts = account.review(now, accounts.delivery_of(account.channel).limit)
+            verdicts = account.review(now, accounts.delivery_of(account.channel).limit, more_due=more_due)
             if verdicts:
                 self._records += 1
                 self._idle.clear()

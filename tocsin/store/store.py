@@ -300,10 +300,12 @@ class Store:
         if answer[0] != b"OK":
             raise Fenced(holder.role)
         found = zip(answer[1::4], answer[2::4], answer[3::4], answer[4::4], strict=True)
+        # One incident has many pages: each document is read once.
+        incidents = {document: self._readable(document) for document in {*answer[3::4]} if document is not None}
         return [
             Claimed(member.decode(), int(float(score)), until, incident, int(begun or 0))
             for member, score, document, begun in found
-            if document is not None and (incident := self._readable(document)) is not None
+            if (incident := incidents.get(document)) is not None
         ]
 
     def _readable(self, document: bytes) -> Incident | None:
