@@ -20,6 +20,7 @@ from markupsafe import Markup
 from notifier.words import words_for
 from notifier.words.instants import EPOCH, is_same_day
 from tocsin.policy.durations import DurationError, parse_duration_ms
+from tocsin.policy.incident import DRILL_TITLE
 from tocsin.policy.model import PageKind, State
 from tocsin.runtime.text import clean, cut
 
@@ -40,7 +41,6 @@ NAME_CHARACTERS_MAX = 80
 LATE_SHOWN_FROM_S = 5.0
 """Below this a page counts as on time for the reader; `late_by_s` in the JSON is always exact."""
 
-_DRILL = "DRILL: "  # how the title of an exercise begins
 _NOTICES = frozenset({"handover", "notice"})
 
 
@@ -259,7 +259,7 @@ def what(message: PageMessage, incident: IncidentView) -> str:
     service = cut(clean(incident.service), SERVICE_CHARACTERS_MAX)
     title = clean(incident.title)
     if is_drill(message):
-        title = title.removeprefix(_DRILL)
+        title = title.removeprefix(DRILL_TITLE)
     return service + ": " + title if service and title else service or title
 
 
@@ -311,7 +311,7 @@ def said_lines(message: PageMessage) -> list[str]:
 
 def is_drill(message: PageMessage) -> bool:
     """Whether it is only an exercise: every title says so."""
-    return all(incident.title.startswith(_DRILL) for incident in message.others or (message.incident,))
+    return all(incident.title.startswith(DRILL_TITLE) for incident in message.others or (message.incident,))
 
 
 def is_notice(message: PageMessage) -> bool:

@@ -56,7 +56,7 @@ class GatewayChannel:
     def _text(self, number: str, message: PageMessage) -> str:
         if self.name == "tel":
             return self._account.prefix + voice_script(message).say
-        return self._account.prefix + sms_text(message, can_reply=False, with_link=not number.startswith(NO_LINKS))
+        return sms_text(message, can_reply=False, with_link=not number.startswith(NO_LINKS), prefix=self._account.prefix)
 
     def _judge(self, answer: HttpAnswer | Refused | Unreachable) -> Outcome:
         outcome = judged(answer)

@@ -32,14 +32,17 @@ _JOINED_GSM, _JOINED_UCS = 153, 67
 _PLAINER: Final = str.maketrans({"‘": "'", "’": "'", "“": '"', "”": '"', "–": "-", "—": "-", "…": "..", "×": "x", "\u00a0": " "})
 
 
-def sms_text(message: PageMessage, *, can_reply: bool = False, with_link: bool = True) -> str:
-    """One segment. `can_reply`: a reply reaches us; `with_link`: links are let through (neither holds for numbers of +86)."""
+def sms_text(message: PageMessage, *, can_reply: bool = False, with_link: bool = True, prefix: str = "") -> str:
+    """One segment. `can_reply`: a reply reaches us; `with_link`: links are let through (neither holds for numbers of +86).
+
+    `prefix` is what a gateway wants at the beginning, a signature for example.
+    """
     words = words_for(message.locale)
     if is_notice(message):
         title, said = message.incident.title, " ".join(said_lines(message))
-        return _fitted(_begins(message, words), _plainer(clean(said or title)), "", words)
+        return _fitted(prefix + _begins(message, words), _plainer(clean(said or title)), "", words)
     incident = message.incident
-    head = _begins(message, words) + words.sms_mark(incident.severity) + clean(incident.id) + " "
+    head = prefix + _begins(message, words) + words.sms_mark(incident.severity) + clean(incident.id) + " "
     shown = _plainer(what(message, incident))
     tails = [tail for tail in _tails(message, words, can_reply=can_reply, with_link=with_link) if _fits(head + tail, words)]
     for tail in tails:

@@ -79,7 +79,7 @@ async def test_a_query_of_a_chinese_gateway_begins_the_text_with_the_signature(g
     assert call.body["method"] == "GET"
     query = dict(call.body["query"])
     assert query["mobile"] == "13800138000"
-    assert query["text"] == "【某某公司】" + sms_text(page, with_link=False)
+    assert query["text"] == sms_text(page, with_link=False, prefix="【某某公司】")
     assert "example.com" not in query["text"]
 
 

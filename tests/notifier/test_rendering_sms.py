@@ -129,6 +129,14 @@ def test_an_exercise_says_so_first() -> None:
     assert sms_text(drill).startswith("[훈련] [심각1]INC-2041 결제API: 오류율38%")
 
 
+def test_the_signature_that_a_gateway_wants_counts() -> None:
+    long = replace(CHINESE, incident=replace(CHINESE.incident, title="支付错误率持续升高" * 9))
+    text = sms_text(long, with_link=False, prefix="【某某公司】")
+    assert text.startswith("【某某公司】【一级】INC-2041 支付API: 支付错误率")
+    assert text.endswith(" 01:54起 请登录认领,30分钟未认领将升级")
+    assert segments(text) == 1
+
+
 def test_typographic_marks_do_not_halve_the_room() -> None:
     text = sms_text(replace(ENGLISH, incident=replace(INCIDENT, title="“disk” – 99% full… don’t wait")), can_reply=True)
     assert encoding_of(text) == "GSM-7"
