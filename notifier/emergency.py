@@ -6,9 +6,10 @@ This is the one page that needs no store. The contacts come from the rules in me
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from notifier.accounts import channels_config
-from notifier.channels import Channels, Sent
+from notifier.channels import Channels, ChannelsConfig, Sent
 from notifier.message import IncidentView, PageMessage
 from tocsin.policy.model import PageKind
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
@@ -26,8 +27,9 @@ ANSWER_S = 3.0
 class EmergencyWatch:
     """Pings the store every second, and pages when it has been away for as long as the rules say."""
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, make_channels: Callable[[ChannelsConfig], Channels] = Channels) -> None:
         self._deps = deps
+        self._make_channels = make_channels
         self._away_since: float | None = None
         self._away_since_ms = 0
         self._again_at = 0.0
@@ -68,7 +70,7 @@ class EmergencyWatch:
     async def _page(self, rules: Rules, away_s: float) -> bool:
         """Page every emergency contact; return whether one of them took it."""
         self._deps.log.error("pager_blind", away_s=round(away_s, 1), contacts=len(rules.emergency.to))
-        channels = Channels(channels_config(rules, self._deps, None))
+        channels = self._make_channels(channels_config(rules, self._deps, None))
         reached = False
         try:
             for index, to in enumerate(rules.emergency.to):

@@ -15,7 +15,7 @@ from aiohttp import web
 from notifier.accounts import channels_config
 from notifier.answers import Answers
 from notifier.auditor import Auditor
-from notifier.channels import Channels
+from notifier.channels import Channels, ChannelsConfig
 from notifier.compose import DuePage
 from notifier.emergency import EmergencyWatch
 from notifier.gather import Gather
@@ -71,9 +71,10 @@ class Notifier:
 
     name = "notifier"
 
-    def __init__(self, deps: Deps) -> None:
+    def __init__(self, deps: Deps, make_channels: Callable[[ChannelsConfig], Channels] = Channels) -> None:
         self._deps = deps
         self._store = deps.store
+        self._make_channels = make_channels
         self._holders: tuple[Holder, ...] = ()
         self._claims_lost = False
         self._lanes: Lanes | None = None
@@ -83,7 +84,7 @@ class Notifier:
         self._draining = False
         self._recording = [Gather(self._record_in(shard), items_max=RECORD_MAX) for shard in range(deps.store.shards)]
         self._auditor = Auditor(deps)
-        self._emergency = EmergencyWatch(deps)
+        self._emergency = EmergencyWatch(deps, make_channels)
         self._handovers = Handovers(deps)
         self._channels_of = 0  # the version of the rules that the channels were made of
 
@@ -104,7 +105,7 @@ class Notifier:
         self._holders = await self._store.take_over(self.name)
         key = await self._store.signing_key()
         self._answers = Answers(self._deps, key)
-        channels = Channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
+        channels = self._make_channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
         remembered = await self._store.noted_sends()
         self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims, remembered)
         self._channels_of = self._deps.rules.rules.version
@@ -142,7 +143,7 @@ class Notifier:
         """Follow the accounts of new rules. Sends under way keep the channels they began with. A new roster changes no account."""
         if rules.version != self._channels_of:
             self._channels_of = rules.version
-            self.lanes.replace_channels(Channels(channels_config(rules, self._deps, self._answers)))
+            self.lanes.replace_channels(self._make_channels(channels_config(rules, self._deps, self._answers)))
             self._listening.channels_changed()
         self._handovers.rules_swapped()
         self._wake.set()
