@@ -7,15 +7,19 @@ it shows. The memory is bounded and dies with the notifier; a message that is fo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
+from notifier.answers import Answered
 from notifier.message import IncidentView, PageMessage
 from tocsin.policy.model import PageKind, State
 
 BUNDLES_MAX: Final = 1_000
 """Messages of several incidents that are remembered; the eldest is forgotten."""
+LARGE: Final = 10
+CHANGED_AGAIN_MS: Final = 5_000
+"""A message about more than ten is not changed more often while something of it is open: chats slow down who changes much."""
 
 
 def names_several(message: PageMessage) -> bool:
@@ -28,37 +32,67 @@ def stranger_line(address: str) -> str:
     return f"Nothing was changed: {address} is not a contact of exactly one person in the rules."
 
 
-class Bundles:
-    """The messages about several incidents that one channel has sent, by receipt."""
+@dataclass(slots=True)
+class _Bundle:
+    """A message about several incidents: as it would be written now, and what it was last changed to show."""
 
-    def __init__(self) -> None:
-        self._sent: OrderedDict[str, PageMessage] = OrderedDict()
+    page: PageMessage
+    shown: tuple[object, ...] = ()
+    changed_at: int = 0
+
+
+class Bundles:
+    """The messages about several incidents that one channel has sent, by receipt. `wall_clock` in ms UTC."""
+
+    def __init__(self, wall_clock: Callable[[], int]) -> None:
+        self._wall_clock = wall_clock
+        self._sent: OrderedDict[str, _Bundle] = OrderedDict()
 
     def remember(self, receipt: str, message: PageMessage) -> None:
         """Keep a message that was sent, if it is about several."""
         if names_several(message):
-            self._sent[receipt] = message
+            self._sent[receipt] = _Bundle(message)
             while len(self._sent) > BUNDLES_MAX:
                 self._sent.popitem(last=False)
 
-    def now(self, receipt: str, news: PageMessage, *, several: bool) -> PageMessage | None:
-        """Return what a message must show after `news` of one of its incidents; None when it was about `several` and is forgotten.
+    def answered(self, receipt: str, answered: Iterable[Answered]) -> None:
+        """Know what a press on this message has come to, before the pages that say so arrive one by one."""
+        bundle = self._sent.get(receipt)
+        if bundle is not None:
+            states = {each.incident: each.state.value for each in answered if each.state is not None}
+            views = tuple(replace(view, state=states.get(view.id, view.state)) for view in bundle.page.others)
+            bundle.page = replace(bundle.page, others=views)
 
-        What is still open comes first and is what its button takes; once nothing is, the message shows who has it.
+    def not_shown(self, receipt: str) -> None:
+        """Know that the last change did not reach the chat, so that it is tried again."""
+        bundle = self._sent.get(receipt)
+        if bundle is not None:
+            bundle.shown, bundle.changed_at = (), 0
+
+    def now(self, receipt: str, news: PageMessage, *, several: bool) -> PageMessage | None:
+        """Return what a message must show after `news` of one of its incidents, None when it may stay as it is.
+
+        A bundle shows first what is still open, which is what its button takes; once nothing is, who has it. It stays as it is when it is
+        forgotten, when nothing changes, and when it is large, was changed a moment ago and something is still open.
         """
         if not several:
             return replace(news, kind=PageKind.UPDATE, others=(), numbers=_numbers_of([news.incident], news.numbers))
-        before = self._sent.get(receipt)
-        if before is None:
+        bundle = self._sent.get(receipt)
+        if bundle is None:
             return None
-        changed = [news.incident if view.id == news.incident.id else view for view in before.others]
-        others = tuple(sorted(changed, key=_order))
-        self._sent[receipt] = replace(before, others=others)
+        before = bundle.page
+        others = tuple(sorted((news.incident if view.id == news.incident.id else view for view in before.others), key=_order))
+        bundle.page = replace(before, others=others)
+        is_open = others[0].state == State.OPEN
+        shown = (is_open or news.holder, *((view.id, view.state) for view in others))
+        now = self._wall_clock()
+        too_soon = is_open and len(others) > LARGE and now - bundle.changed_at < CHANGED_AGAIN_MS
+        if too_soon or shown == bundle.shown:
+            return None
+        bundle.shown, bundle.changed_at = shown, now
         wanted = [view for view in others if view.state == others[0].state]
         after = replace(before, kind=PageKind.UPDATE, incident=others[0], others=others, numbers=_numbers_of(wanted, before.numbers))
-        if others[0].state == State.OPEN:
-            return after
-        return replace(after, holder=news.holder, held_at=news.held_at, held_until=news.held_until)
+        return after if is_open else replace(after, holder=news.holder, held_at=news.held_at, held_until=news.held_until)
 
 
 def _order(view: IncidentView) -> int:

@@ -19,7 +19,7 @@ from notifier.answers import Answers
 from notifier.channels.chatmessages import Bundles, names_several
 from notifier.channels.http import HttpAnswer, HttpSender, json_bytes, judged
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
-from notifier.channels.slack_answers import Json, LinkRefused, SlackAnswers
+from notifier.channels.slack_answers import Json, LinkRefused, SlackAnswers, receipt_of
 from notifier.channels.slack_blocks import content, words_only
 from notifier.message import PageMessage
 from notifier.rendering.chat import card
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a message is; as a receipt `<channel>:<time stamp>`, with a `+` when it is about several incidents."""
+    """Where a message is, read from its receipt."""
 
     channel: str
     ts: str
@@ -54,7 +54,7 @@ class _Place:
 
     @property
     def receipt(self) -> str:
-        return f"{self.channel}:{self.ts}" + ("+" if self.several else "")
+        return receipt_of(self.channel, self.ts, several=self.several)
 
 
 class SlackChannel:
@@ -76,11 +76,11 @@ class SlackChannel:
         self._answers = answers
         self._total_limit_s = total_limit_s
         self._pause_s = pause_s
-        self._bundles = Bundles()
+        self._bundles = Bundles(wall_clock)
         self._sender = HttpSender(wall_clock=wall_clock, total_limit_s=total_limit_s)
         self._heard = None
         if account is not None and answers is not None:
-            self._heard = SlackAnswers(self._call, answers, signing_secret=account.signing_secret, wall_clock=wall_clock)
+            self._heard = SlackAnswers(self._call, answers, self._bundles, signing_secret=account.signing_secret, wall_clock=wall_clock)
 
     async def send(self, to: str, message: PageMessage) -> Outcome:
         if self._account is None:
@@ -146,6 +146,8 @@ class SlackChannel:
     async def _edit(self, place: _Place, shown: PageMessage, limit_s: float) -> Outcome:
         fields = {"channel": place.channel, "ts": place.ts, "link_names": False, "parse": "none"}
         outcome, _ = await self._write("chat.update", fields, shown, limit_s)
+        if not isinstance(outcome, Sent):
+            self._bundles.not_shown(place.receipt)
         return outcome
 
     async def _write(self, method: str, fields: Json, message: PageMessage, limit_s: float) -> tuple[Outcome, str]:

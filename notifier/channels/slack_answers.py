@@ -27,7 +27,7 @@ from aiohttp import web
 
 from notifier.answers import Answered, Answers
 from notifier.channels.buttons import Action, Button, read_button, write_button
-from notifier.channels.chatmessages import stranger_line
+from notifier.channels.chatmessages import Bundles, stranger_line
 from notifier.channels.http import HttpAnswer
 from notifier.channels.outcome import Refused, Unreachable
 from notifier.channels.slack_blocks import button, changed, escape
@@ -86,9 +86,10 @@ class NotActed:
 class SlackAnswers:
     """Acts on presses. One for each app; without a signing secret it takes no requests."""
 
-    def __init__(self, call: Call, answers: Answers, *, signing_secret: str, wall_clock: Callable[[], int]) -> None:
+    def __init__(self, call: Call, answers: Answers, bundles: Bundles, *, signing_secret: str, wall_clock: Callable[[], int]) -> None:
         self._call = call
         self._answers = answers
+        self._bundles = bundles
         self._signing_secret = signing_secret
         self._wall_clock = wall_clock
 
@@ -125,10 +126,12 @@ class SlackAnswers:
         act = self._answers.take if press.button.action.takes else self._answers.resolve
         try:
             async with asyncio.timeout(ACT_LIMIT_S):
-                return Acted(press, person, await act(press.button.numbers, person.key, "slack"))
+                answered = await act(press.button.numbers, person.key, "slack")
         except (StoreAway, TimeoutError) as error:
             _log.warning("slack_answer_not_taken", person=person.key, why=type(error).__name__)
             return NotActed()
+        self._bundles.answered(receipt_of(press.channel, press.ts, several=True), answered)
+        return Acted(press, person, answered)
 
     def _press(self, payload: Json) -> _Press | None:
         actions = payload.get("actions")
@@ -189,6 +192,11 @@ class SlackAnswers:
         if body is None or body.get("ok") is not True:
             why = f"{found.where} answered {found.status}" if isinstance(found, HttpAnswer) else found.reason
             _log.info("slack_answer_not_shown", method=method, why=why)
+
+
+def receipt_of(channel: str, ts: str, *, several: bool) -> str:
+    """Return the name of a message: `<channel>:<time stamp>`, with a `+` when it is about several incidents."""
+    return f"{channel}:{ts}" + ("+" if several else "")
 
 
 def is_signed(secret: str, headers: Mapping[str, str], raw: bytes, now_s: int) -> bool:

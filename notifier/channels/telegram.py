@@ -21,7 +21,17 @@ from notifier.answers import Answers
 from notifier.channels.chatmessages import Bundles, names_several
 from notifier.channels.http import HttpAnswer, HttpSender, json_bytes
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
-from notifier.channels.telegram_answers import PAUSE_S, POLL_S, STATE_APART, Json, Row, TelegramAnswers, button_rows, retry_after_s
+from notifier.channels.telegram_answers import (
+    PAUSE_S,
+    POLL_S,
+    STATE_APART,
+    Json,
+    Row,
+    TelegramAnswers,
+    button_rows,
+    receipt_of,
+    retry_after_s,
+)
 from notifier.message import PageMessage
 from notifier.rendering.chat import Card, card
 from tocsin.policy.accounts import TelegramAccount
@@ -53,7 +63,7 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a message is; as a receipt `<chat>/<message>`, with a `+` when it is about several incidents."""
+    """Where a message is, read from its receipt."""
 
     chat: int
     message: int
@@ -61,7 +71,7 @@ class _Place:
 
     @property
     def receipt(self) -> str:
-        return f"{self.chat}/{self.message}" + ("+" if self.several else "")
+        return receipt_of(self.chat, self.message, several=self.several)
 
 
 class TelegramChannel:
@@ -83,8 +93,10 @@ class TelegramChannel:
         self._account = account
         self._answers = answers
         self._total_limit_s = total_limit_s
-        self._heard = None if account is None or answers is None else TelegramAnswers(self._call, answers, poll_s=poll_s, pause_s=pause_s)
-        self._bundles = Bundles()
+        self._bundles = Bundles(wall_clock)
+        self._heard = None
+        if account is not None and answers is not None:
+            self._heard = TelegramAnswers(self._call, answers, self._bundles, poll_s=poll_s, pause_s=pause_s)
         self._sender = HttpSender(wall_clock=wall_clock, total_limit_s=total_limit_s)
 
     async def send(self, to: str, message: PageMessage) -> Outcome:
@@ -134,7 +146,10 @@ class TelegramChannel:
             _log.info("telegram_message_not_changed", page=message.page_id, why=outcome.reason)
 
     async def _edit(self, place: _Place, shown: PageMessage, limit_s: float) -> Outcome:
-        return await self._write("editMessageText", {"chat_id": place.chat, "message_id": place.message}, shown, limit_s)
+        outcome = await self._write("editMessageText", {"chat_id": place.chat, "message_id": place.message}, shown, limit_s)
+        if not isinstance(outcome, Sent):
+            self._bundles.not_shown(place.receipt)
+        return outcome
 
     async def _write(self, method: str, fields: Json, message: PageMessage, limit_s: float) -> Outcome:
         """Send or change a message. When Telegram does not take the link of a button, which needs a public name, it stands in the text."""

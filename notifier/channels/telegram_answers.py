@@ -20,7 +20,7 @@ import structlog
 
 from notifier.answers import Answered, Answers
 from notifier.channels.buttons import Action, parts, read_button, write_button
-from notifier.channels.chatmessages import stranger_line
+from notifier.channels.chatmessages import Bundles, stranger_line
 from notifier.channels.http import HttpAnswer
 from notifier.channels.outcome import Refused, Unreachable
 from notifier.rendering import answered_line
@@ -105,9 +105,10 @@ class _Answer:
 class TelegramAnswers:
     """Fetches answers for ever. One for each bot."""
 
-    def __init__(self, call: Call, answers: Answers, *, poll_s: float = POLL_S, pause_s: float = PAUSE_S) -> None:
+    def __init__(self, call: Call, answers: Answers, bundles: Bundles, *, poll_s: float = POLL_S, pause_s: float = PAUSE_S) -> None:
         self._call = call
         self._answers = answers
+        self._bundles = bundles
         self._poll_s = poll_s
         self._pause_s = pause_s
 
@@ -163,6 +164,7 @@ class TelegramAnswers:
             return
         act = self._answers.take if answer.takes else self._answers.resolve
         answered = await act(answer.numbers, person.key, "telegram")
+        self._bundles.answered(receipt_of(answer.to.chat, answer.to.id, several=True), answered)
         await self._report(answer, answered, person)
 
     def _pressed(self, query: Json) -> _Answer | None:
@@ -225,6 +227,11 @@ class TelegramAnswers:
         found = await self._call(method, payload, SHOW_LIMIT_S)
         if not (isinstance(found, HttpAnswer) and found.ok):
             _log.info("telegram_answer_not_shown", method=method, why=_why(found))
+
+
+def receipt_of(chat: int, message: int, *, several: bool) -> str:
+    """Return the name of a message: `<chat>/<message>`, with a `+` when it is about several incidents."""
+    return f"{chat}/{message}" + ("+" if several else "")
 
 
 def retry_after_s(answer: HttpAnswer) -> float | None:

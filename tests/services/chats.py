@@ -17,11 +17,12 @@ from tocsin.policy.model import Incident
 
 
 def with_contacts(account: str, **contacts: str) -> Callable[[str], str]:
-    """The edit of the rules that gives people another first contact and the file an account."""
+    """The edit of the rules that gives people a first contact five minutes before the others, and the file an account."""
 
     def edit(rules: str) -> str:
         for person, to in contacts.items():
             rules = rules.replace(f"name: {person.capitalize()}, contacts: [", f"name: {person.capitalize()}, contacts: [{{to: '{to}'}}, ")
+            rules = rules.replace(f"/{person}/1'}}", f"/{person}/1', after: 5m}}")
         return rules + f"channels: {{{account}}}\n"
 
     return edit
