@@ -106,7 +106,7 @@ class TelegramChannel:
             return await self._update(message)
         root = _place_of(message.thread)
         chat = to.partition(":")[2].strip()
-        fields: dict[str, object] = {"chat_id": chat}
+        fields: dict[str, object] = {"chat_id": chat, "disable_notification": message.kind is PageKind.RESOLVED}
         if root is not None:
             fields["reply_parameters"] = {"message_id": root.message, "allow_sending_without_reply": True}
         outcome = await self._write("sendMessage", fields, message, self._total_limit_s)

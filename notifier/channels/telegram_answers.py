@@ -39,8 +39,6 @@ UPDATES_MAX: Final = 20
 PAUSE_S: Final = 5.0
 PAUSE_S_MAX: Final = 600.0
 """The longest pause that Telegram may ask of us."""
-CONFLICT_PAUSE_S: Final = 30.0
-"""Another notifier, or a webhook, takes this bot's answers: only one can."""
 SHOW_LIMIT_S: Final = 3.0
 """For showing what an answer came to; it has been acted on by then."""
 BUTTON_BYTES_MAX: Final = 64
@@ -135,11 +133,12 @@ class TelegramAnswers:
                     _log.warning("telegram_answer_waits", update=_int(update, "update_id"), why=str(error))
                     await asyncio.sleep(self._pause_s)
                     break
-                offset = _int(update, "update_id") + 1
+                offset = max(offset, _int(update, "update_id") + 1)
 
     def _pause_of(self, found: HttpAnswer | Refused | Unreachable) -> float:
-        if _status(found) == 409:
-            return min(CONFLICT_PAUSE_S, 6 * self._pause_s)
+        """How long to leave Telegram alone; longer where a person must put it right: a wrong token, another who fetches the answers."""
+        if _status(found) in {401, 404, 409}:
+            return 6 * self._pause_s
         asked = retry_after_s(found) if isinstance(found, HttpAnswer) else None
         return self._pause_s if asked is None else min(max(asked, 0.1), PAUSE_S_MAX)
 

@@ -98,6 +98,12 @@ async def test_a_later_page_rings_again_under_the_first_and_brings_that_up_to_da
     assert "Reopened" not in first.text
 
 
+async def test_only_the_closing_note_is_silent(telegram: Telegram, channel: TelegramChannel) -> None:
+    for kind in (PageKind.PAGE, PageKind.REMINDER, PageKind.RESOLVED):
+        receipt_of(await channel.send("telegram:7", replace(PAGE, kind=kind)))
+    assert [call.body["disable_notification"] for call in telegram.of("sendMessage")] == [False, False, True]
+
+
 async def test_a_page_goes_out_although_the_message_it_answers_was_deleted(telegram: Telegram, channel: TelegramChannel) -> None:
     receipt_of(await channel.send("telegram:7", replace(PAGE, thread="7/4711")))
     assert (await telegram.message(1)).reply_to is None
