@@ -74,11 +74,28 @@ def check_command(
 def page_somebody(
     person: Annotated[str, typer.Argument(help="Whom to page, by the key in the rules.")],
     contact: Annotated[int | None, typer.Option(min=1, help="Which of their contacts, counted from 1; without it the first.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of their contacts, one after the other.")] = False,
+    wait: Annotated[str, typer.Option(help="How long to wait, once it is sent, until it arrived and was answered, like 2m.")] = "0s",
     url: Url = URL_DEFAULT,
     form: Output = Form.SIMPLE,
 ) -> None:
-    """Send a test page and say how it went."""
-    raise typer.Exit(testpage.test_page(person, contact, url, form))
+    """Send a test page the whole real way and say how it went."""
+    raise typer.Exit(testpage.test_page(testpage.Wanted(person, contact, every, wait), url, form))
+
+
+@app.command("drill")
+def drill_command(
+    service: Annotated[str | None, typer.Argument(help="Whose ladder is climbed, by its name in the rules.")] = None,
+    severity: Annotated[int, typer.Option(min=1, max=3, help="Whose rungs are climbed; 1 is the worst.")] = 1,
+    why: Annotated[str, typer.Option(help="Stands in the title, behind DRILL.")] = "",
+    end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End this drill; no other is begun.")] = None,
+    url: Url = URL_DEFAULT,
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Page the people of a service for practice, and follow it until somebody answers; Ctrl-C ends it."""
+    from tocsin.runtime.commands import drill
+
+    raise typer.Exit(drill.end(end, url, form) if end is not None else drill.begin(service, severity, why, url, form))
 
 
 @app.command("doctor")

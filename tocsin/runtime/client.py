@@ -83,6 +83,14 @@ class Console:
         """The JSON answered to `body`. Raises ClientError."""
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def post_file(self, path: str, query: Mapping[str, str], content: bytes, media_type: str) -> Json:
+        """The JSON answered to a file. Raises ClientError."""
+        return self._ask("POST", f"{path}?{urlencode(query)}", content, media_type)
+
+    def delete(self, path: str) -> Json:
+        """The JSON answered when something is taken back. Raises ClientError."""
+        return self._ask("DELETE", path, None)
+
     def events(self, path: str, *, last_id: str | None = None) -> Iterator[ServerEvent]:
         """The events of a stream until it ends or falls silent. Raises ClientError."""
         headers = {"Accept": "text/event-stream"} | ({} if last_id is None else {"Last-Event-ID": last_id})
@@ -90,8 +98,9 @@ class Console:
             _require_success(answer, self)
             yield from parse_events(answer)
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Json:
-        with self._answer(method, path, body, {"Accept": "application/json"}, timeout_s=TIMEOUT_S) as answer:
+    def _ask(self, method: str, path: str, body: bytes | None, media_type: str = "application/json") -> Json:
+        headers = {"Accept": "application/json"} | ({} if body is None else {"Content-Type": media_type})
+        with self._answer(method, path, body, headers, timeout_s=TIMEOUT_S) as answer:
             content = _require_success(answer, self)
         if not content:
             return None
@@ -109,8 +118,6 @@ class Console:
         sent = dict(headers)
         if self.token is not None:
             sent["Authorization"] = f"Bearer {self.token}"
-        if body is not None:
-            sent["Content-Type"] = "application/json"
         try:
             connection.request(method, parts.path.rstrip("/") + path, body=body, headers=sent)
             yield connection.getresponse()
