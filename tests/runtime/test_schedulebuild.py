@@ -261,3 +261,16 @@ def test_the_examples_for_users_can_be_used_as_they_stand() -> None:
     assert rules is not None
     assert holders("support", seoul("2026-02-17T10:00"), rules) == ("kim", "lee")
     assert holders("duty-engineer", seoul("2026-02-17T10:00"), rules) == ("jeong",)  # 43 days on
+
+
+def test_a_hand_over_is_announced_as_long_before_as_the_rules_say() -> None:
+    text = layer("every: 1w").replace("time_zone: Asia/Seoul,", "time_zone: Asia/Seoul, handover_notice: 15m,", 1)
+    assert load(text).schedules["duty"].handover_notice_ms == HOUR // 4
+    assert load(layer("every: 1w")).schedules["duty"].handover_notice_ms == 0
+
+
+@pytest.mark.parametrize(("notice", "said"), [("8d", "at most 7d"), ("soon", "is not a duration")])
+def test_a_notice_that_cannot_be_is_refused_with_its_line(notice: str, said: str) -> None:
+    text = layer("every: 1w").replace("time_zone: Asia/Seoul,", f"time_zone: Asia/Seoul, handover_notice: {notice},", 1)
+    _, problems, _ = check(text)
+    assert any("schedules.duty.handover_notice" in problem and said in problem for problem in problems), problems

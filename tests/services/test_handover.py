@@ -288,6 +288,6 @@ async def test_the_numbers_say_who_holds_a_role_and_how_long_nobody_is_on_duty(w
     deps = await world.deps("notifier")
     await Handovers(deps).tick(NOW)
     value = deps.metrics.registry.get_sample_value
-    assert value("tocsin_oncall_people", {"role": "duty"}) == 1
+    assert value("tocsin_oncall_people", {"duty": "duty"}) == 1
     assert value("tocsin_oncall_gap_seconds", {"schedule": "desk"}) == 2 * 24 * 3600, "two Sundays in fourteen days"
     assert value("tocsin_oncall_findings", {"kind": "empty-role"}) == 1

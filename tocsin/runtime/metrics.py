@@ -45,7 +45,7 @@ class Metrics:
         self.config_last_reload_successful = self._gauge("config_last_reload_successful", "1 when the last load of the rules succeeded.")
         self.config_rules_version = self._gauge("config_rules_version", "Version of the rules in force.")
         self.store_up = self._gauge("store_up", "1 while the store answers.")
-        self.oncall_people = self._gauge("oncall_people", "People who hold a role now.", "role")
+        self.oncall_people = self._gauge("oncall_people", "People who hold a role (`duty`) now.", "duty")
         self.oncall_gap_seconds = self._gauge("oncall_gap_seconds", "Time of the next 14 days in which nobody is on duty.", "schedule")
         self.oncall_findings = self._gauge("oncall_findings", "What is wrong with who is on call in the next 14 days.", "kind")
         self.handover_notices = self._counter("handover_notices", "Notices of hand-overs and gaps that were made.", "kind")
