@@ -7,7 +7,6 @@ every change of the clocks.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -25,6 +24,7 @@ from console.problems import Problem, Refused, Unusable
 from tocsin.policy import oncall
 from tocsin.policy.oncall import Cause, Shift
 from tocsin.policy.rules import Rules
+from tocsin.policy.schedules import Schedule
 from tocsin.policy.wallclock import DAY_MS
 
 BACK_MS: Final = 30 * DAY_MS
@@ -71,8 +71,8 @@ async def _serializer(call: Call) -> URLSafeSerializer:
 async def show_feed(call: Call) -> Reply:
     """The shifts from a month ago to half a year ahead."""
     subject = await _subject(call)
-    now, rules = call.now, call.desk.rules
-    body = await asyncio.to_thread(_feed, subject, now, rules)
+    today, rules = call.now - call.now % DAY_MS, call.desk.rules
+    body = await call.desk.feeds.get((subject, today, rules.version, rules.roster.version), lambda: _feed(subject, today, rules))
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"Cache-Control": f"private, max-age={CACHE_S}", "ETag": tag, "X-Robots-Tag": "noindex", "Referrer-Policy": "no-referrer"}
     if tag in (call.request.headers.get("If-None-Match") or "").replace("W/", "").split(", "):
@@ -98,16 +98,26 @@ async def _subject(call: Call) -> str:
     return str(subject)
 
 
-def _feed(subject: str, now: int, rules: Rules) -> bytes:
+def _schedules(kind: str, key: str, rules: Rules) -> list[Schedule]:
+    """Return the schedules that a feed may show something of: for a person, those in which the person may be on duty."""
+    if kind == SCHEDULE:
+        return [rules.schedules[key]]
+    return [
+        schedule
+        for schedule in rules.schedules.values()
+        if any(key in layer.rotation for layer in schedule.layers)
+        or any(override.person == key for override in rules.roster.overrides_of(schedule.name))
+    ]
+
+
+def _feed(subject: str, today: int, rules: Rules) -> bytes:
     """Return the feed. What began before its first day is left out, or its beginning, and so its UID, would move every day."""
     from icalendar import Calendar  # noqa: PLC0415  two hundred modules that a console without calendars never needs
 
     kind, _, key = subject.partition(":")
-    today = now - now % DAY_MS
-    schedules = list(rules.schedules.values()) if kind == PERSON else [rules.schedules[key]]
     found = [
         shift
-        for schedule in schedules
+        for schedule in _schedules(kind, key, rules)
         for shift in oncall.shifts(schedule, today - BACK_MS, today + AHEAD_MS, rules)
         if shift.from_at > today - BACK_MS and (kind == SCHEDULE or shift.person == key)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from console.auth import LinkKey, Tokens
+from console.feedcache import FeedCache
 from console.followers import Followers
 from console.reading import Reading
 from console.turns import StoreTurns
@@ -24,6 +25,7 @@ class Desk:
     reading: Reading
     followers: Followers
     link_key: LinkKey
+    feeds: FeedCache
 
     @property
     def store(self) -> Store:

@@ -11,6 +11,7 @@ from console import endpoint
 from console.api import ROUTES
 from console.auth import LinkKey, Tokens
 from console.desk import Desk
+from console.feedcache import FeedCache
 from console.followers import Followers
 from console.reading import Reading
 from console.readmodel import ReadModel
@@ -38,6 +39,7 @@ class Console:
             reading=reading,
             followers=Followers(deps.settings.event_streams_max),
             link_key=LinkKey(deps.store),
+            feeds=FeedCache(),
         )
         self._is_open = False
 
