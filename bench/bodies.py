@@ -141,3 +141,9 @@ def events(team: str, first: int, count: int) -> bytes:
         for number in range(first, first + count)
     ]
     return request("/webhook/events", json.dumps(alerts, separators=(",", ":")).encode())
+
+
+def fires(teams: int) -> bytes:
+    """A request with one alert for each of so many teams."""
+    alerts = [{"labels": {"alertname": "Fire", "severity": "error", "team": f"team-{number}"}} for number in range(teams)]
+    return request("/webhook/events", json.dumps(alerts, separators=(",", ":")).encode())

@@ -130,10 +130,12 @@ class Tocsin:
     ports: dict[str, int] = field(default_factory=dict)
     _family: Family | None = None
 
+    rules: str = ""
+
     def __post_init__(self) -> None:
         self.ports = dict(zip(ROLES, free_ports(len(ROLES)), strict=True))
         self.folder.mkdir(parents=True)
-        (self.folder / "rules.yaml").write_text(tocsin_rules(self.receiver_port), encoding="utf-8")
+        (self.folder / "rules.yaml").write_text(self.rules or tocsin_rules(self.receiver_port), encoding="utf-8")
 
     @property
     def family(self) -> Family:
@@ -292,6 +294,29 @@ def tocsin_rules(receiver_port: int) -> str:
         "people": {person: {"contacts": [{"to": f"webhook+http://127.0.0.1:{receiver_port}/{person}"}]} for person in people + others},
     }
     return json.dumps(rules, indent=1)
+
+
+FAN_TEAM: Final = 10
+"""People of one service in a fan-out: each of its incidents pages them all at once."""
+
+
+def fan_rules(receiver_port: int, people: int, *, silent_port: int = 0, silent_people: int = 0) -> str:
+    """The rules of a fan-out: services of ten people each. `silent_people` more are over a provider that never answers."""
+    names = [f"fan-{number}" for number in range(people)] + [f"silent-{number}" for number in range(silent_people)]
+    teams = {f"team-{first // FAN_TEAM}": names[first : first + FAN_TEAM] for first in range(0, len(names), FAN_TEAM)}
+    ports = {name: silent_port if name.startswith("silent") else receiver_port for name in names}
+    services: list[dict[str, Any]] = [
+        {"name": team, "matchers": [f'team="{team}"'], "group_by": ["alertname"], "ladder": team} for team in teams
+    ]
+    rules = {
+        "version": 1,
+        "severities": [{"level": 2, "matchers": ['severity="error"']}],
+        "services": [*services, {"name": "everything-else", "ladder": "team-0"}],
+        "ladders": {team: {"rungs": {str(level): {"0s": team} for level in (1, 2, 3)}, "last_resort": [team]} for team in teams},
+        "roles": {team: {"people": members} for team, members in teams.items()},
+        "people": {name: {"contacts": [{"to": f"webhook+http://127.0.0.1:{ports[name]}/{name}"}]} for name in names},
+    }
+    return json.dumps(rules)
 
 
 def _ladder(rungs: dict[str, str]) -> dict[str, Any]:

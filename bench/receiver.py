@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Self, cast
 
 from bench.traffic import CONTENT_LENGTH
 
+PERSON = re.compile(rb'"person": ?"(fan-\d+)"')
 PROBE = re.compile(rb"\b(?:probe|late)-\d+-\d+\b")
 RUNG = re.compile(rb'"index": ?(\d+)')
 LATE = re.compile(rb'"late_by_s": ?([\d.]+)')
@@ -22,11 +25,16 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\
 
 @dataclass(slots=True)
 class Receiver:
-    """`first_s` are monotonic seconds by probe; `rung_s` the same for pages of later rungs, `late_s` what those say."""
+    """`first_s` are monotonic seconds by probe; `rung_s` the same for pages of later rungs, `late_s` what those say.
+
+    `person_s` and `person_late_s` are the same for the first page of each person of a fan-out.
+    """
 
     first_s: dict[str, float] = field(default_factory=dict)
     rung_s: dict[str, float] = field(default_factory=dict)
     late_s: dict[str, float] = field(default_factory=dict)
+    person_s: dict[str, float] = field(default_factory=dict)
+    person_late_s: dict[str, float] = field(default_factory=dict)
     messages: int = 0
     port: int = 0
     _server: asyncio.Server | None = None
@@ -49,6 +57,10 @@ class Receiver:
         is_later = found is not None and int(found[1]) > 0
         noted = self.rung_s if is_later else self.first_s
         said = LATE.search(body)
+        person = PERSON.search(body)
+        if person is not None and said is not None and person[1].decode() not in self.person_s:
+            self.person_s[person[1].decode()] = now
+            self.person_late_s[person[1].decode()] = float(said[1])
         for probe in PROBE.findall(body):
             noted.setdefault(probe.decode(), now)
             if is_later and said is not None:
@@ -66,6 +78,27 @@ class Receiver:
         except TimeoutError:
             return probes - noted.keys()
         return set()
+
+    async def reached(self, people: int, *, limit_s: float) -> int:
+        """Wait until so many people of a fan-out were paged; return how many were within the limit."""
+        try:
+            async with asyncio.timeout(limit_s):
+                while len(self.person_s) < people:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        return len(self.person_s)
+
+
+@asynccontextmanager
+async def silent_port() -> AsyncIterator[int]:
+    """A provider that takes connections and requests and never answers."""
+    server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
 
 
 class _Caller(asyncio.Protocol):

@@ -1,6 +1,7 @@
 """What is measured: each workload starts a product fresh, lets it work, and notes figures.
 
-Read `rate`, which the three workloads of throughput share, then `beside_storm`, then `crowd` (Tocsin alone: 100,000 open incidents).
+Read `rate`, which the three workloads of throughput share, then `beside_storm`, then `crowd` (Tocsin alone: 100,000 open incidents) and
+`fan_out` (Tocsin alone: pages to thousands of people at once).
 How long a rate is timed: from the first POST until everything sent is worked off and visible in the product's own query.
 """
 
@@ -15,10 +16,10 @@ from pathlib import Path
 from time import monotonic, process_time
 from typing import Final
 
-from bench.bodies import Batches, Singles, events, probe, request
+from bench.bodies import Batches, Singles, events, fires, probe, request
 from bench.processes import Memory
-from bench.products import TOKEN, Alertmanager, Make, Product, ProductFailed, Tocsin
-from bench.receiver import Receiver
+from bench.products import FAN_TEAM, TOKEN, Alertmanager, Make, Product, ProductFailed, Tocsin, fan_rules
+from bench.receiver import Receiver, silent_port
 from bench.traffic import Paced, post_all
 
 BODY_CONNECTIONS: Final = 8
@@ -39,6 +40,8 @@ RUNG_AFTER_S: Final = 2.0
 RESTARTS: Final = 3
 PAGE_S: Final = 60.0
 CALM_S: Final = 2.0
+FAN_PEOPLE: Final = (1_000, 10_000)
+FAN_SILENT: Final = 200
 
 
 @dataclass(slots=True)
@@ -272,6 +275,38 @@ async def _restart(run: Run, product: Tocsin, how: str, end: Callable[[], Awaita
     await asyncio.sleep(CALM_S)
 
 
+async def fan_out(run: Run) -> None:
+    """Many people paged at one instant, each over a contact of their own: once undisturbed, once beside a provider that never answers."""
+    for people in FAN_PEOPLE:
+        await _fan_out(run, f"fanout.{people}", people)
+    async with silent_port() as port:
+        await _fan_out(run, f"fanout.{FAN_PEOPLE[0]}.beside", FAN_PEOPLE[0], silent_at=port)
+
+
+async def _fan_out(run: Run, name: str, people: int, *, silent_at: int = 0) -> None:
+    silent = FAN_SILENT if silent_at else 0
+    async with Receiver() as receiver:
+        rules = fan_rules(receiver.port, people, silent_port=silent_at, silent_people=silent)
+        product = Tocsin(run.folder / name, receiver.port, rules=rules)
+        try:
+            await product.start()
+            await asyncio.sleep(CALM_S)
+            used = product.family.processor_s()
+            sent = await post_all(product.alerts_port, iter([fires((people + silent) // FAN_TEAM)]), connections=1)
+            _require_accepted(name, sent.refused)
+            reached = await receiver.reached(people, limit_s=PAGE_S)
+            ended = monotonic()
+            used_after = product.family.processor_s()
+        finally:
+            await product.stop()
+    run.figures.add(f"{name}.lost", product.name, people - reached)
+    run.figures.add(f"{name}.rate", product.name, reached / (ended - sent.began_s))
+    run.figures.add(f"{name}.late.ms", product.name, *(late * 1000 for late in receiver.person_late_s.values()))
+    run.figures.add(f"{name}.first.ms", product.name, (min(receiver.person_s.values()) - sent.began_s) * 1000)
+    for process, seconds in used_after.items():
+        run.figures.add(f"{name}.cpu.{process}", product.name, (seconds - used.get(process, 0.0)) / people * 1e6)
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """A workload, the products it is for, and how often it runs at most."""
@@ -289,4 +324,5 @@ WORKLOADS: Final = (
     Workload("idle", idle),
     Workload("beside", beside_storm),
     Workload("crowd", crowd, (Tocsin,), 1),
+    Workload("fanout", fan_out, (Tocsin,)),
 )

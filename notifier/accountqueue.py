@@ -8,7 +8,8 @@ A claimed page waits for one of these reasons, asked in this order (`_judge`, th
 3. The account's provider does not answer (`breaker.py`), or has asked for a pause: it is denied, so that the person's next contact
    is tried at once. One page every few seconds goes out all the same, as a probe. A pause of seconds is waited out.
 4. The account's limit is used up, or all the sends that it may have under way are: it waits, the gravest first, then fairly between
-   services (`fairline.py`). Whose turn is more than `WAIT_MAX_MS` away is held until then.
+   services (`fairline.py`). Whose turn under the limit is more than `WAIT_MAX_MS` away is held until then, and so is whoever has
+   waited for half of the claim.
 
 Held means: recorded with reason and instant (PageHeld), given back to the store, and forgotten here but for its place in the line. Denied
 means: recorded as an attempt that failed (PageUnreachable). Nothing waits here longer than its claim. Pure but for the windows; `now` is an
@@ -345,8 +346,8 @@ class AccountQueue:
 
     def _ranks(self) -> Mapping[Place, int]:
         """Return how many go before each that waits; nothing where nobody can have to wait for long."""
-        longest_ms = len(self._everyone) / SENDS_AT_ONCE_MAX * self._mean_ms
-        return {} if self._window is None and longest_ms < self._wait_max_ms else self._everyone.ranks(self._served)
+        longest_ms = self._turn(len(self._everyone), 0)
+        return {} if longest_ms < self._wait_max_ms else self._everyone.ranks(self._served)
 
     def _judge(self, lane: Lane, ranks: Mapping[Place, int], now: int) -> Held | Denied | None:
         """Say what becomes of a lane's next message; None: it is ready when its turn comes."""
@@ -364,11 +365,12 @@ class AccountQueue:
         before = ranks.get(lane.place, 0)
         turn = self._turn(before, now)
         pages = list(lane.waiting.values())
+        if min(w.until for w in pages) - now <= 2 * self._wait_max_ms:
+            return self._hold(lane, pages, self._why(before), max(now, min(turn, now + self._wait_max_ms) - HELD_EARLY_MS))
         # Who was held already is not held again for a few others that came before it meanwhile.
         far_ms = self._wait_max_ms * (2 if any(w.due.page.held_at is not None for w in pages) else 1)
-        is_far = turn - now > far_ms and not any(w.must_go(now) for w in pages)
-        if is_far or min(w.until for w in pages) - now <= 2 * self._wait_max_ms:
-            return self._hold(lane, pages, self._why(before), max(now, turn - HELD_EARLY_MS))
+        if self._window is not None and turn - now > far_ms and not any(w.must_go(now) for w in pages):
+            return self._hold(lane, pages, self._why(before), turn - HELD_EARLY_MS)
         self._ready.add(lane.place)
         return None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Mapping
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import NamedTuple
 
 
@@ -22,10 +22,15 @@ class Place(NamedTuple):
 
 
 class FairLine:
-    """Messages that wait, each at one place."""
+    """Messages that wait, each at one place.
+
+    For each urgency there are the services' messages in order, and a heap of (turn, first message, service) that says who is next. An entry
+    of the heap may be old; it is then too early, never too late, and put right when it comes up.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[int, dict[str, list[tuple[int, str]]]] = {}
+        self._heaps: dict[int, list[tuple[int, tuple[int, str], str]]] = {}
         self._counts: dict[int, int] = {}
 
     def __len__(self) -> int:
@@ -38,9 +43,14 @@ class FairLine:
 
     def add(self, place: Place) -> None:
         """Stand at a place; once, however often it is said."""
-        if place not in self:
-            insort(self._lines.setdefault(place.urgency, {}).setdefault(place.service, []), place[2:])
-            self._counts[place.urgency] = self._counts.get(place.urgency, 0) + 1
+        if place in self:
+            return
+        urgency, service, message = place.urgency, place.service, place[2:]
+        line = self._lines.setdefault(urgency, {}).setdefault(service, [])
+        insort(line, message)
+        self._counts[urgency] = self._counts.get(urgency, 0) + 1
+        if line[0] == message:
+            heappush(self._heaps.setdefault(urgency, []), (0, message, service))
 
     def discard(self, place: Place) -> None:
         """Leave a place, if it is taken."""
@@ -53,16 +63,24 @@ class FairLine:
         if not line:
             del services[place.service]
         if not services:
-            del self._lines[place.urgency], self._counts[place.urgency]
+            del self._lines[place.urgency], self._counts[place.urgency], self._heaps[place.urgency]
 
     def first(self, served: Mapping[str, int]) -> Place | None:
         """Return who is next; `served` counts up when a service is served, so that the smallest was served longest ago."""
         if not self._lines:
             return None
         urgency = min(self._lines)
-        services = self._lines[urgency]
-        service = min(services, key=lambda name: (served.get(name, 0), services[name][0]))
-        return Place(urgency, service, *services[service][0])
+        services, heap = self._lines[urgency], self._heaps[urgency]
+        while True:
+            turn, message, service = heap[0]
+            line = services.get(service)
+            now = None if line is None else (served.get(service, 0), line[0], service)
+            if now is None or now < (turn, message, service):
+                heappop(heap)  # nobody there any more, or a newer entry says it
+            elif now == (turn, message, service):
+                return Place(urgency, service, *message)
+            else:
+                heapreplace(heap, now)
 
     def ranks(self, served: Mapping[str, int]) -> dict[Place, int]:
         """Return how many go before each, if nobody else comes."""

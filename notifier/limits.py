@@ -1,7 +1,7 @@
 """How much goes in a time: sliding windows, one for each account and each contact that has a limit.
 
 A window remembers the instants of its last sends, as many as its limit counts, so that no span of the limit's length ever holds more. Owns
-the windows and what of them outlives a notifier (docs/decisions/0016): long ones are written to the store once a second, short ones count
+the windows and what of them outlives a notifier (docs/decisions/0020): long ones are written to the store once a second, short ones count
 as used up at the start. What happens to a page that a window does not let pass is said in `accountqueue.py`.
 """
 
