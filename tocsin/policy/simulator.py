@@ -67,9 +67,19 @@ class Simulator:
         """The incidents that are not closed, by number."""
         return self._book.incidents
 
+    @property
+    def book(self) -> AlertBook:
+        """What is remembered of every alert and incident; to be read."""
+        return self._book
+
     def alerts_of(self, number: int) -> list[Alert]:
         """Return the last report of each alert of an incident."""
         return [self._alerts[key] for key in sorted(self._keys.get(number, ()))]
+
+    def incident_of(self, key: str) -> int | None:
+        """Return the number of the incident that an alert belongs to; None when it has none, or that is closed."""
+        ref = self._book.alerts.get(key)
+        return None if ref is None else ref.number
 
     # --- what happens to it --------------------------------------------------------------------------------------------------------
 
@@ -94,14 +104,15 @@ class Simulator:
 
     def advance(self, until: int) -> None:
         """Let time pass up to an instant (ms UTC), that instant included."""
-        while (at := self._next()) is not None and at <= until:
+        while (at := self.next_at()) is not None and at <= until:
             self.now = max(self.now, at)
             self._step()
         self.now = max(self.now, until)
 
     # --- time ----------------------------------------------------------------------------------------------------------------------
 
-    def _next(self) -> int | None:
+    def next_at(self) -> int | None:
+        """Return when (ms UTC) something may be due next; None when nothing ever is."""
         due = self._due[0][0] if self._due else None
         ends = self._book.next_end()
         return ends if due is None else due if ends is None else min(due, ends)
@@ -130,7 +141,9 @@ class Simulator:
             return
         if isinstance(event, PageSent):
             self.handed.append(Handed(self.now, page, incident))
-        self.act(incident.number, event)
+        decision = self.act(incident.number, event)
+        if any(p.id == page_id and p.status is PageStatus.PENDING and p.due_at == page.due_at for p in decision.incident.pages):
+            heapq.heappush(self._due, (self.now + SILENCE_MS, 1, incident.number, page_id))  # it still waits: as after silence
 
     def _expire(self) -> None:
         due = self._book.expired(self.now, EXPIRIES_MAX)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -68,6 +69,35 @@ def check_command(
     from tocsin.runtime.commands.check import check
 
     raise typer.Exit(check(files, form))
+
+
+@app.command("test")
+def policy_tests_command(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files of policy tests; - is standard input.")],
+    run: Annotated[str | None, typer.Option("--run", metavar="NAME", help="Only tests whose name holds this.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="Also write JUnit XML, for a build server.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print all that happens in each test.")] = False,
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Run policy tests: given these events, is this who is paged, and when?"""
+    from tocsin.runtime.commands.test import run_files
+
+    raise typer.Exit(run_files(files, form, only=run, junit=junit, verbose=verbose))
+
+
+@app.command("explain")
+def explain_command(
+    about: Annotated[list[str], typer.Argument(metavar="LABEL...|INCIDENT", help="'severity=\"critical\"' ..., or INC-42.")],
+    at: Annotated[str | None, typer.Option("--at", help="When, like 2026-11-23T02:00:00+09:00; of an incident also 03:12.")] = None,
+    person: Annotated[str | None, typer.Option("--person", help="Why this one was, or was not, paged about the incident.")] = None,
+    rules: Annotated[str | None, typer.Option("--rules", metavar="FILE", help="By this file, without a server.")] = None,
+    url: Url = URL_DEFAULT,
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Say what would happen to an alert, or why an incident paged whom."""
+    from tocsin.runtime.commands.explain import explain
+
+    raise typer.Exit(explain(about, at=at, person=person, rules=rules, url=url, form=form))
 
 
 @app.command("test-page")
