@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.faults.figures import Figures, recording
+
 # The machine under test is shared: a slow example is not a failing one. What fails prints how to run it again.
 settings.register_profile("tocsin", deadline=None, print_blob=True)
 settings.load_profile("tocsin")
@@ -48,3 +50,9 @@ def _find_program(name: str) -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI must have it")
     pytest.skip(reason)
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Figures:
+    """`figure(row, name, value, at_most=...)` notes what a fault test measured, and fails beyond the bound."""
+    return recording(record_property)
