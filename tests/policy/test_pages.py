@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.policy.world import CSE, DUTY, HOUR, LADDER, MANAGER, MINUTE, NIGHT, PENDING_MAX, Story, firing, make_rules
+from tests.policy.world import CSE, DUTY, HOUR, LADDER, MANAGER, MINUTE, NIGHT, Story, firing, make_rules
+from tests.simulation.policy_invariants import PENDING_MAX
 from tocsin.policy import events as ev
 from tocsin.policy.incident import Reason, outbox_changes
 from tocsin.policy.ladder import AMBIGUOUS_MAX, BACKOFF_MAX_MS, FAILING_AFTER, backoff_ms

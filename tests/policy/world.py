@@ -13,13 +13,12 @@ from pathlib import Path
 
 import orjson
 
-from tocsin.policy.delivery import HELD_MAX_MS, URGENT
+from tests.simulation.policy_invariants import must_hold
 from tocsin.policy.events import AlertsChanged, Event, OpenedByAlerts, OpenedByPerson, PageSent, TimerDue
 from tocsin.policy.fold import EXPIRED, AlertBook, Fold, Folded
 from tocsin.policy.hours import Span, Window
 from tocsin.policy.incident import Decision, Reason, decide, open_incident, outbox_changes
-from tocsin.policy.ladder import agenda
-from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Alert, AlertStatus, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
+from tocsin.policy.model import Alert, AlertStatus, Incident, Ladder, Page, PageKind, PageStatus, Plan, Rung, State
 from tocsin.policy.rules import (
     Contact,
     Emergency,
@@ -122,9 +121,6 @@ UNTIL_SEVEN = Quiet(Window((), (Span(22 * HOUR, 31 * HOUR),)), (3,))
 
 QUIET = (0, 0, 0, 0)
 """Nothing fires."""
-
-PENDING_MAX = 60
-"""Far more pages than the people of the house have contacts: what waits must not pile up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,69 +263,6 @@ class Story:
     def replayed(self) -> Incident:
         """Return what the history adds up to."""
         return codec.IncidentReader().replay([orjson.loads(codec.history_payload(d)) for d in self.decisions])
-
-
-def must_hold(decision: Decision) -> None:
-    """Assert what must hold of every incident after every change (docs/architecture.md, "What must always hold")."""
-    before, after = decision.before, decision.incident
-    found = agenda(after)
-    assert after.due_at == (None if found is None else found[0])
-    assert after.version == (before.version + 1 if before else 1)
-    if before is not None:
-        assert after.changed_at >= before.changed_at, "time never runs backwards"
-        assert before.state is not State.CLOSED or (after.state is State.CLOSED and after.due_at is None)
-    pending = [p for p in after.pages if p.status is PageStatus.PENDING]
-    match after.state:
-        case State.OPEN:
-            assert after.acknowledged_until is None
-            if after.severity < LOW and after.rungs and after.plan.ladder.repeat_last_ms:
-                assert after.due_at is not None, "an open incident that nobody has must have a timer"
-        case State.ACKNOWLEDGED:
-            assert after.acknowledged_by is not None
-            assert after.acknowledged_until is not None
-            assert after.due_at is not None, "an acknowledgement must end"
-        case State.RESOLVED:
-            assert after.due_at is not None
-            assert all(p.kind in (PageKind.RESOLVED, PageKind.UPDATE) for p in pending)
-        case State.CLOSED:
-            assert after.due_at is None
-            assert not pending
-    assert after.firing >= 0
-    assert after.resolved >= 0
-    assert after.next_rung <= len(after.rungs)
-    assert len({p.id for p in after.pages}) == len(after.pages)
-    _receipts_must_hold(after)
-    if before is None or before.pages is not after.pages:
-        _pages_must_hold(decision)
-
-
-def _pages_must_hold(decision: Decision) -> None:
-    before, after = decision.before, decision.incident
-    old = {p.id for p in before.pages} if before else set()
-    new = [p for p in after.pages if p.id not in old]
-    told = decision.reason in (Reason.PERSON_UNREACHED, Reason.PASSED_ON)
-    forced = told or "nobody_in" in decision.inputs or "last_resort" in decision.inputs
-    for page in new:
-        assert page.due_at >= after.changed_at, "a page is never due before it was decided"
-        assert page.rung_due_at <= after.changed_at, "no rung is early"
-        if page.rung is not None and not forced:
-            assert after.triggered_at + after.rungs[page.rung].after_ms <= after.changed_at, "no rung is early"
-    assert len({(p.person, p.contact, p.step) for p in new}) == len(new), "one page per person and contact in one step"
-    assert len(after.pages) <= PAGES_KEPT_MAX + PENDING_MAX, "what an incident keeps of its pages is bounded"
-
-
-def _receipts_must_hold(after: Incident) -> None:
-    awaited = [p.receipt_due_at for p in after.pages if p.receipt_due_at is not None]
-    if awaited and after.is_live and after.clear_since is None and after.suppressed is None and after.snoozed_until is None:
-        assert after.due_at is not None
-        assert after.due_at <= min(awaited), "a receipt that does not come is missed"
-    assert after.is_live or not awaited, "nobody waits for receipts of what is over"
-    updates = [(p.person, p.contact) for p in after.pages if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING]
-    assert len(updates) == len(set(updates)), "a newer word on how it stands takes the place of an older one"
-    for page in after.pages:
-        assert page.receipt_due_at is None or (page.status is PageStatus.SENT and page.delivered_at is None)
-        if after.severity == 1 and page.status is PageStatus.PENDING and page.held_until is not None and page.kind in URGENT:
-            assert page.held_until <= (page.held_at or 0) + HELD_MAX_MS, "severity 1 is bundled, never held"
 
 
 @dataclass(frozen=True, slots=True)
