@@ -89,7 +89,7 @@ class MailServer:
         async with asyncio.timeout(limit_s), self._arrived:
             await self._arrived.wait_for(predicate)
 
-    async def handle_RCPT(  # noqa: N802 -- the name aiosmtpd calls
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if self.at_recipient:
@@ -97,7 +97,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 Ok"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- as above
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
         user: object = session.auth_data
         channel: asyncio.BaseTransport | None = server.transport
