@@ -6,7 +6,6 @@ Read `ROUTES` at the end first: it is the whole table.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Final
@@ -21,7 +20,8 @@ from console.auth import Role
 from console.calendarfeed import CALENDAR_ROUTES
 from console.doctor import DOCTOR_ROUTES
 from console.drills import DRILL_ROUTES
-from console.endpoint import body_of, query_of
+from console.endpoint import body_of, incident_number, query_of
+from console.explain import EXPLAIN_ROUTES
 from console.incidents import act, open_by_hand
 from console.leave import LEAVE_ROUTES
 from console.oncall import ROSTER_ROUTES
@@ -34,18 +34,9 @@ from console.stream import follow
 from console.views import IncidentDetail, IncidentList, IncidentView, TokenView, incident_view
 from tocsin.policy import events as ev
 
-_NUMBER: Final = re.compile(r"(?:INC-)?([0-9]{1,12})", re.IGNORECASE)
-
-
-def _number(call: Call) -> int:
-    found = _NUMBER.fullmatch(call.request.match_info["id"])
-    if found is None:
-        raise Refused(404, "there is no such incident")
-    return int(found[1])
-
 
 async def _acted(call: Call, event: ev.Event) -> Reply:
-    decision = await act(call.desk, _number(call), event)
+    decision = await act(call.desk, incident_number(call), event)
     return 200, incident_view(decision.incident, call.desk.external_url)
 
 
@@ -66,7 +57,7 @@ async def list_incidents(call: Call) -> Reply:
 
 async def show_incident(call: Call) -> Reply:
     """The incident and its alerts come from the store itself, the history from the read model."""
-    number = _number(call)
+    number = incident_number(call)
     async with call.desk.turns.turn():
         incident = await call.desk.store.load(number)
         if incident is None:
@@ -188,6 +179,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     api("GET", "/api/v1/events", follow, "Follow changes live", role=Role.VIEWER, returns={200: "text/event-stream"}),
     api("POST", "/api/v1/tokens", make_token, "Make a token", role=Role.ADMINISTRATOR, body=bodies.TokenBody, returns={201: TokenView}),
     api("GET", "/api/v1/openapi.json", show_document, "This document", role=None, returns={200: "application/json"}),
+    *EXPLAIN_ROUTES,
     *SELF_TEST_ROUTES,
     *DRILL_ROUTES,
     *DOCTOR_ROUTES,

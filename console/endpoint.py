@@ -7,9 +7,10 @@ and answered with 500.
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, get_origin
 
 from aiohttp import web
 from aiohttp.typedefs import Handler as WebHandler
@@ -29,6 +30,8 @@ NOBODY: Final = Caller("", Role.VIEWER)
 
 M = TypeVar("M", bound=BaseModel)
 
+_NUMBER: Final = re.compile(r"(?:INC-)?([0-9]{1,12})", re.IGNORECASE)
+
 
 def query_of(call: Call, model: type[M]) -> M:
     """Return the query as the model that the route names."""
@@ -40,6 +43,14 @@ def body_of(call: Call, model: type[M]) -> M:
     """Return the body as the model that the route names."""
     assert isinstance(call.body, model)
     return call.body
+
+
+def incident_number(call: Call) -> int:
+    """Return the number of the incident that the path names, `INC-42` or `42`. Raises Refused (404)."""
+    found = _NUMBER.fullmatch(call.request.match_info["id"])
+    if found is None:
+        raise Refused(404, "there is no such incident")
+    return int(found[1])
 
 
 def add_routes(app: web.Application, desk: Desk, routes: Sequence[Route], *, is_open: Callable[[], bool]) -> None:
@@ -92,11 +103,16 @@ async def _call(desk: Desk, route: Route, request: web.Request) -> Call:
 
 
 def _read_query(request: web.Request, model: type[BaseModel]) -> BaseModel:
-    values = dict(request.query)
-    if len(values) < len(request.query):
-        raise Refused(422, "a parameter of the query is given more than once")
+    """Read the parameters. One whose field is a list may come several times; a model with such a field has only texts and lists of them."""
+    lists = {name for name, field in model.model_fields.items() if get_origin(field.annotation) is list}
+    values: dict[str, str | list[str]] = {}
+    for name in request.query:
+        given = request.query.getall(name)
+        if name not in lists and len(given) > 1:
+            raise Refused(422, "a parameter of the query is given more than once")
+        values[name] = list(given) if name in lists else given[0]
     try:
-        return model.model_validate_strings(values)
+        return model.model_validate(values) if lists else model.model_validate_strings(values)
     except ValidationError as error:
         raise Unusable.by(error) from None
 

@@ -164,6 +164,23 @@ class ServiceTable:
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where the parts of a rules file stand, by their path in it (`("ladders", "standard", "rungs", "1")`), for those who explain."""
+
+    file: str = ""
+    lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
+
+    def of(self, *path: str | int) -> str:
+        """Return `FILE:LINE` of a part, or of what holds it when its own line was not kept; empty when neither is known."""
+        while path:
+            line = self.lines.get(path)
+            if line is not None:
+                return f"{self.file}:{line}"
+            path = path[:-1]
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Everything that alert_rules.yaml says, checked. `version` is 0 until it is published to the store."""
 
@@ -181,6 +198,7 @@ class Rules:
     hours: Mapping[str, Hours] = field(default_factory=dict)
     roster: Roster = field(default_factory=Roster)
     table: ServiceTable = field(default_factory=lambda: ServiceTable(()), compare=False, repr=False)
+    places: Places = field(default_factory=Places, compare=False, repr=False)
 
     def severity_of(self, labels: Mapping[str, str]) -> int:
         """Return the level 1 to 4 of an alert: the first rule that matches, else 3."""

@@ -77,6 +77,15 @@ def compile_regex(pattern: str) -> RegexPattern:
         raise RegexError(_reason(error)) from None
 
 
+def matches_nothing(pattern: str) -> bool:
+    """Whether RE2 sees that no text can match a pattern: what is left of it is the one instruction that fails."""
+    try:
+        size: int = re2.compile(pattern, _options()).programsize
+    except (re2.error, UnicodeEncodeError):
+        return False
+    return size == 1
+
+
 def _reason(error: Exception) -> str:
     reason = error.args[0] if error.args else "RE2 refuses it"
     return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)

@@ -11,10 +11,12 @@ store is the supervisor's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from tocsin.policy.coverage import never_reached
-from tocsin.policy.rules import Rules, ServiceTable
+from tocsin.policy.rules import Places, Rules, ServiceTable
 from tocsin.runtime import channelbuild, hoursbuild, ladderbuild, peoplebuild, rulebuild, ruleschema, schedulebuild
+from tocsin.runtime.lint import lint
 from tocsin.runtime.rulebuild import RuleSource
 from tocsin.runtime.yamltree import Document, Plain, Problem, read_yaml, shown
 
@@ -43,8 +45,9 @@ def load_rules(
 
     `read_file` returns the text of a file named by a `*_file` key, or raises OSError or UnicodeDecodeError.
     """
-    rules, problems, _ = check_rules(text, file_name=file_name, environment=environment, read_file=read_file, version=version)
-    if rules is None:
+    rules, source = _read(text, file_name=file_name, environment=environment, read_file=read_file, version=version)
+    problems = _problems(source)
+    if problems:
         raise RulesInvalid(problems)
     return rules
 
@@ -56,15 +59,32 @@ def check_rules(
     environment: Mapping[str, str],
     read_file: Callable[[str], str],
     version: int = 0,
+    now: int | None = None,
 ) -> tuple[Rules | None, tuple[Problem, ...], tuple[Problem, ...]]:
-    """Return the rules, or None with what is wrong; and what works but may not be meant."""
+    """Return the rules, or None with what is wrong; and what works but may not be meant.
+
+    With `now` (ms UTC) that includes what the calendar of the coming year brings.
+    """
+    rules, source = _read(text, file_name=file_name, environment=environment, read_file=read_file, version=version)
+    problems = _problems(source)
+    if not problems:
+        lint(source, rules, now)
+    return None if problems else rules, problems, tuple(sorted(set(source.warnings)))
+
+
+def _read(
+    text: str, *, file_name: str, environment: Mapping[str, str], read_file: Callable[[str], str], version: int
+) -> tuple[Rules, RuleSource]:
+    """Return the rules, which only count when the document of the source has no problems."""
     document = read_yaml(text, file=file_name, environment=environment)
     source = RuleSource(document, read_file)
     if not document.problems or isinstance(document.value, dict):
         _check_sections(document)
-    rules = _build(source, version)
-    problems = tuple(sorted(set(document.problems)))
-    return None if problems else rules, problems, tuple(sorted(set(source.warnings)))
+    return _build(source, version), source
+
+
+def _problems(source: RuleSource) -> tuple[Problem, ...]:
+    return tuple(sorted(set(source.document.problems)))
 
 
 def _check_sections(document: Document) -> None:
@@ -117,9 +137,19 @@ def _build(source: RuleSource, version: int) -> Rules:
         emergency=emergency,
         accounts=accounts,
         table=ServiceTable(services),
+        places=_places(source.document),
     )
     _doubt(source, rules)
     return rules
+
+
+def _places(document: Document) -> Places:
+    """Keep the lines of what an explanation names: every entry, and what is deeper where rungs, turns and contacts stand."""
+    nodes = {**document.value_nodes, **document.key_nodes}
+    return Places(document.file, {path: node.line for path, node in nodes.items() if path and len(path) <= _KEPT_DEPTH.get(path[0], 2)})
+
+
+_KEPT_DEPTH: Final[Mapping[str | int, int]] = {"ladders": 4, "roles": 4, "schedules": 4, "people": 4}
 
 
 def _doubt(source: RuleSource, rules: Rules) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tocsin.policy.rules import Rules
+from tocsin.runtime.clock import SystemClock
 from tocsin.runtime.commands.terminal import Form, clean, say, say_json
 from tocsin.runtime.rulesfile import Problem, check_rules
 
@@ -51,7 +52,9 @@ def check_file(name: str) -> Checked:
         return _unreadable(file_name, f"cannot be read ({error.strerror})")
     except UnicodeDecodeError as error:
         return _unreadable(file_name, f"is not UTF-8 (byte {error.start + 1})")
-    rules, problems, warnings = check_rules(text, file_name=file_name, environment=os.environ, read_file=_read_secret)
+    rules, problems, warnings = check_rules(
+        text, file_name=file_name, environment=os.environ, read_file=_read_secret, now=SystemClock().now_ms()
+    )
     return Checked(file_name, "" if rules is None else _found(rules), problems, warnings)
 
 
