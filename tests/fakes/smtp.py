@@ -89,9 +89,7 @@ class MailServer:
         async with asyncio.timeout(limit_s), self._arrived:
             await self._arrived.wait_for(predicate)
 
-    async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
-    ) -> str:
+    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:
         if self.at_recipient:
             return await self._answer(server, self.at_recipient.popleft())
         envelope.rcpt_tos.append(address)
