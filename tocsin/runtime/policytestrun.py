@@ -28,8 +28,8 @@ from tocsin.runtime.reasonwords import decision_words
 from tocsin.runtime.text import clean
 from tocsin.runtime.yamltree import Place
 
-DECISIONS_MAX: Final = 200_000
-"""Decisions of one test, some ten seconds; three years of incidents that are answered take a hundredth of it."""
+DECISIONS_MAX: Final = 50_000
+"""Decisions of one test, some seconds; three years of an incident every third day take 4,000."""
 
 NAMED_MAX: Final = 5
 """Incidents that a message names."""
@@ -76,6 +76,7 @@ class Record:
     handed: list[Handed] = field(default_factory=list)
     events: list[tuple[int, Decision | str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    is_cut_short: bool = False
 
     def when(self, at: int) -> str:
         """Write an instant as tests do: so long after the start."""
@@ -160,6 +161,7 @@ class PolicyRun:
         except TooLong:
             message = f"more than {DECISIONS_MAX} decisions: answer the pages of this test, or let it end earlier"
             self.record.fail(self._world.now, self._test.place, message)
+            self.record.is_cut_short = True
         self.record.handed = self._world.handed
         return self.record
 
@@ -170,8 +172,8 @@ class PolicyRun:
             raise TooLong
         record.decisions.append(decision)
         record.of_incident.setdefault(incident.number, []).append(decision)
-        old = frozenset(page.id for page in decision.before.pages) if decision.before is not None else frozenset()
-        record.made.update({page.id: decision for page in incident.pages if page.id not in old})
+        steps = 0 if decision.before is None else decision.before.steps
+        record.made.update({page.id: decision for page in incident.pages if page.step >= steps})
         record.events.append((incident.changed_at, decision))
 
     # --- events ---

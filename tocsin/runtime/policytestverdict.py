@@ -66,6 +66,8 @@ def pages_of(handed: Iterable[Handed]) -> list[Paged]:
 
 def verdict(record: Record) -> tuple[Failure, ...]:
     """Return everything that is not as the test says, in the order of time."""
+    if record.is_cut_short:
+        return tuple(record.failures)
     judge = _Judge(record)
     return tuple(sorted(judge.failures(), key=lambda failure: failure.at))
 
@@ -202,7 +204,7 @@ class _Judge:
         known = [each for each in record.incidents_at(at) if wanted.number in (None, each.number)]
         live = [each for each in known if each.state in LIVE] or known[-1:]
         said += [self._standing(incident, wanted.person, at) for incident in live[:3]]
-        return "; ".join(said) or "no incident had opened"
+        return "; ".join(said if live else [*said, "no incident had opened"])
 
     def _standing(self, incident: Incident, person: str, at: int) -> str:
         """Say in which state an incident stood at an instant, so that it paged nobody."""
