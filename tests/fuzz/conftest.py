@@ -1,0 +1,65 @@
+"""A share of the time for every fuzz test, a store, and what runs on it.
+
+TOCSIN_FUZZ_SECONDS   of all fuzz tests together       (make fuzz SECONDS=600)
+TOCSIN_FUZZ_SEED      of the first round; a failure prints it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from tests.fuzz.budget import SECONDS, SEED, Budget
+from tocsin.store.connection import connect
+from tocsin.store.server import EmbeddedServer
+from tocsin.store.store import Store
+
+START_LIMIT_S = 20.0
+
+
+@pytest.fixture
+def budget(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Budget]:
+    """The test's equal share of the time that all fuzz tests of this run have together."""
+    sharers = sum("budget" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    seconds = float(os.environ.get("TOCSIN_FUZZ_SECONDS") or SECONDS) / sharers
+    first_seed = int(os.environ.get("TOCSIN_FUZZ_SEED") or SEED)
+    found = Budget(request.node.nodeid, seconds, first_seed)
+    yield found
+    record_property("fuzz_examples", found.examples)
+    record_property("fuzz_seeds", f"{first_seed}..{first_seed + found.rounds_done - 1}")
+
+
+@pytest.fixture(autouse=True)
+def only_errors_logged() -> Iterator[None]:
+    """A failure shows what was logged: thousands of refusals would hide the one line that tells why."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    directory = Path(tempfile.mkdtemp(prefix="tocsin-"))
+    server = EmbeddedServer(directory, ballast_bytes=0, maxmemory_bytes=256 * 1024 * 1024)
+    asyncio.run(asyncio.wait_for(server.start(), START_LIMIT_S))
+    yield server
+    asyncio.run(asyncio.wait_for(server.stop(), START_LIMIT_S))
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+async def store(server: EmbeddedServer) -> AsyncIterator[Store]:
+    """An empty store."""
+    store = Store(connect(server.url, max_connections=16), shards=4, origin="console")
+    await store.client.flushall()
+    await store.ensure_layout()
+    yield store
+    await store.close()
