@@ -23,6 +23,7 @@ from tocsin.policy.events import NOTIFIER, PersonTold
 from tocsin.policy.ladder import can_be_paged
 from tocsin.policy.model import PageKind
 from tocsin.policy.oncall import HandOver
+from tocsin.policy.roster import Absence, Override
 from tocsin.policy.rules import Rules
 from tocsin.policy.schedules import Schedule
 from tocsin.policy.wallclock import DAY_MS, HOUR_MS, MINUTE_MS
@@ -280,9 +281,8 @@ def _words(due: Due, rules: Rules, now: int, *, locale: str, zone: str, changed:
 
 def _known_since(due: Due, rules: Rules) -> int:
     """Return when somebody made the change that a hand-over comes from: its notice could not be made before."""
-    overrides = rules.roster.overrides_of(due.schedule)
-    changes = [each.made_at for each in (*overrides, *rules.roster.absences) if due.at in (each.from_at, each.until_at)]
-    return max(changes, default=0)
+    changes: list[Override | Absence] = [*rules.roster.overrides_of(due.schedule), *rules.roster.absences]
+    return max((each.made_at for each in changes if due.at in (each.from_at, each.until_at)), default=0)
 
 
 def _name(person: str | None, rules: Rules) -> str:
