@@ -297,7 +297,7 @@ class _Account:
             )
             yield from (Step(About.ROLE if each.holds else About.GAP, each.said, each.place, at) for each in held)
         elif climb is None:
-            yield self._not_reached(words, index, rung, moment, until)
+            yield self._not_reached(person, index, rung, moment, until)
             yield from (Step(About.ROLE, each.said, each.place, at) for each in held if each.person == person)
         elif role in _texts(climb, "already_paged"):
             said = f"{role} had been paged already when {words} was due, and is not paged again"
@@ -308,18 +308,18 @@ class _Account:
             )
             yield Step(About.ANSWER, said, self._rung_place(moment), climb.at, climb.version)
 
-    def _not_reached(self, words: str, index: int, rung: Rung, moment: _Moment, until: int) -> Step:
-        """Say what kept a rung from being paged by an instant."""
-        place = self._rung_place(moment)
+    def _not_reached(self, person: str, index: int, rung: Rung, moment: _Moment, until: int) -> Step:
+        """Say what kept a rung from being paged by an instant, in the zone of the person who asks."""
+        words, place = self._rung_words(index, rung, moment), self._rung_place(moment)
         due = self._due_at(index, rung, moment)
-        stopped = self._stopped(moment)
+        stopped = self._stopped(moment, person)
         if stopped is not None:
             return replace(stopped, said=f"{words} was not paged: {stopped.said}", place=place)
         if due > until:
-            return Step(About.ANSWER, f"{words} is due at {self._clock(due, None)}, which is later", place, due)
+            return Step(About.ANSWER, f"{words} is due at {self._clock(due, person)}, which is later", place, due)
         return Step(About.ANSWER, f"{words} has not been paged yet", place, due)
 
-    def _stopped(self, moment: _Moment) -> Step | None:
+    def _stopped(self, moment: _Moment, person: str) -> Step | None:
         """Return what held the ladder at a moment, None when it was climbing."""
         goes_on = self.incident.plan.ladder.until == "resolved"
         if moment.closed_by or moment.resolved_by:
@@ -330,10 +330,10 @@ class _Account:
         if self.incident.suppressed is not None:
             return Step(About.ANSWER, f"it was suppressed: {self.incident.suppressed}")
         if moment.held_by and not goes_on:
-            until = "" if moment.held_until is None else f", which held until {self._clock(moment.held_until, moment.holder)}"
+            until = "" if moment.held_until is None else f", which held until {self._clock(moment.held_until, person)}"
             return Step(About.ANSWER, f"{moment.holder} had acknowledged it{until}", "", self._at(moment.held_by), moment.held_by)
         if moment.snoozed_by:
-            until = "" if moment.snoozed_until is None else f" until {self._clock(moment.snoozed_until, None)}"
+            until = "" if moment.snoozed_until is None else f" until {self._clock(moment.snoozed_until, person)}"
             return Step(About.ANSWER, f"it was snoozed{until}", "", self._at(moment.snoozed_by), moment.snoozed_by)
         return None
 
