@@ -85,7 +85,7 @@ def api(
     if query is not None or body is not None:
         problems += [422]
     if body is not None or takes:
-        problems += [413]
+        problems += [400, 408, 413]
     if "{id}" in path:
         problems += [404]
     every: dict[int, type[BaseModel] | str] = dict.fromkeys(problems, Problem)
@@ -142,7 +142,7 @@ def _operation(route: Route, schemas: Mapping[Any, Json]) -> Json:
 
 def _answer(status: int, model: type[BaseModel] | str, schemas: Mapping[Any, Json]) -> Json:
     if isinstance(model, str):
-        content: Json = {model: {"schema": {"type": "string"}}}
+        content: Json = {model: {"schema": {"type": "object" if model == "application/json" else "string"}}}
     else:
         media_type = PROBLEM_JSON if model is Problem else "application/json"
         content = {media_type: {"schema": schemas[model, "serialization"]}}
