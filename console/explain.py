@@ -18,7 +18,7 @@ from console.endpoint import incident_number, query_of
 from console.openapi import Call, Reply, Route, api
 from console.problems import Refused, Unusable
 from console.readmodel import Change
-from tocsin.policy.explain import explain
+from tocsin.policy.explain import FIRST_AT, LAST_AT, explain
 from tocsin.policy.model import HistoryEntry
 from tocsin.policy.why import explain_incident
 from tocsin.runtime.explained import ExplanationView, IncidentExplanationView, explanation_view, incident_explanation_view
@@ -47,9 +47,16 @@ class ExplainIncidentQuery(bodies.Sent):
 async def explain_labels(call: Call) -> Reply:
     """What would happen to such an alert now, or at another instant."""
     query = query_of(call, ExplainQuery)
-    at = call.now if query.at is None else bodies.instant_ms(query.at)
-    explanation = await asyncio.to_thread(explain, _labels(query.label), at, call.desk.rules)
+    at = _instant(query.at)
+    explanation = await asyncio.to_thread(explain, _labels(query.label), call.now if at is None else at, call.desk.rules)
     return 200, explanation_view(explanation)
+
+
+def _instant(text: str | None) -> int | None:
+    at = None if text is None else bodies.instant_ms(text)
+    if at is not None and not FIRST_AT <= at <= LAST_AT:
+        raise Unusable.field("at", "is too far away, expected a year from 1970 to 2199")
+    return at
 
 
 def _labels(texts: Sequence[str]) -> dict[str, str]:
@@ -69,13 +76,13 @@ async def explain_incident_call(call: Call) -> Reply:
     """Why people were paged about an incident, and why others were not."""
     number = incident_number(call)
     query = query_of(call, ExplainIncidentQuery)
+    at = _instant(query.at)
     async with call.desk.turns.turn():
         incident = await call.desk.store.load(number)
     if incident is None:
         raise Refused(404, "there is no such incident")
     await call.desk.reading.catch_up()
     entries = [_entry(change) for change in await call.desk.reading.history(number, HISTORY_READ_MAX)]
-    at = None if query.at is None else bodies.instant_ms(query.at)
     explanation = await asyncio.to_thread(explain_incident, incident, entries, call.now, call.desk.rules, person=query.person, at=at)
     return 200, incident_explanation_view(explanation)
 

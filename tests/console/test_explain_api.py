@@ -61,6 +61,8 @@ async def test_no_address_of_a_contact_is_explained(site: Site) -> None:
         ("label=%3Dx", "must be name=value"),
         ("label=a%3D1&label=a%3D2", "more than once"),
         ("label=a%3D1&at=tomorrow", "at"),
+        ("label=a%3D1&at=9999-12-31T23:59:59Z", "is too far away"),
+        ("label=a%3D1&at=0001-01-01T00:00:00Z", "is too far away"),
         ("label=a%3D1&at=2026-02-16T17:55:00Z&at=2026-02-16T17:55:00Z", "more than once"),
         ("label=a%3D1&colour=red", "colour"),
         ("&".join(f"label=l{number}%3D1" for number in range(65)), "label"),

@@ -45,6 +45,7 @@ async def test_a_time_without_a_zone_is_of_this_machine_and_without_a_time_it_is
         (("a=1", "a=2"), "the label a is given twice"),
         (("a=",), "no label has a value"),
         (("a=1", "--at", "tomorrow"), "tomorrow is not a time like"),
+        (("a=1", "--at", "9999-12-31T23:59:59Z"), "is not a time like"),
         (("a=1", "--person", "kim"), "--person asks about an incident"),
         (("INC-42", "--rules", "alert_rules.yaml"), "an incident is explained by the server"),
     ],

@@ -24,6 +24,10 @@ from tocsin.policy.model import LOW, Alert, AlertStatus, Incident, Page, PageKin
 from tocsin.policy.rules import DEFAULT_SEVERITY, EMERGENCY_PERSON, GROUP_BY_ALL, Contact, Rules, Service
 from tocsin.policy.simulator import Simulator
 
+FIRST_AT: Final = 0
+LAST_AT: Final = 7_258_118_400_000
+"""1970 and 2200: what can be asked about. Calendars go no further with any sense."""
+
 SERVICES_TRIED_MAX: Final = 20
 """Services above the one that matches of which it is said why they do not; the others are counted."""
 
@@ -107,7 +111,8 @@ class Explanation:
 
 
 def explain(labels: Mapping[str, str], at: int, rules: Rules) -> Explanation:
-    """Return what would happen to an alert that fires at an instant (ms UTC)."""
+    """Return what would happen to an alert that fires at an instant (ms UTC) from FIRST_AT to LAST_AT."""
+    assert FIRST_AT <= at <= LAST_AT, at
     severity, service = rules.severity_of(labels), rules.service_of(labels)
     path = _service_path(service, rules)
     names = tuple(sorted(labels)) if service.group_by == (GROUP_BY_ALL,) else service.group_by

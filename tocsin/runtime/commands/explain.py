@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+from tocsin.policy.explain import FIRST_AT, LAST_AT
 from tocsin.policy.explain import explain as explain_labels
 from tocsin.policy.matchers import MatcherError, MatchOp, parse_matcher
 from tocsin.runtime.client import Json, Misused, incident_path
@@ -92,7 +93,10 @@ def _by_file(labels: Mapping[str, str], instant: datetime | None, name: str, for
 
 def _instant(text: str) -> datetime:
     try:
-        return datetime.fromisoformat(text.upper()).astimezone()
+        found = datetime.fromisoformat(text.upper()).astimezone()
+        if FIRST_AT <= found.timestamp() * 1000 <= LAST_AT:
+            return found
+        raise ValueError("out of range")
     except (ValueError, OverflowError):
         raise Misused(f"{clean(text)} is not {_EXPECTED_TIME}") from None
 
