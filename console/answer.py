@@ -29,6 +29,9 @@ VIA: Final = "link"
 
 ACKNOWLEDGE_ALL = "acknowledge_all"
 
+FIELDS_MAX: Final = 20
+"""Of a form; the page's own has one."""
+
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "Referrer-Policy": "no-referrer",
@@ -124,13 +127,24 @@ def _require_own_form(call: Call) -> None:
         return
     origin = headers.get(hdrs.ORIGIN)
     ours = (call.request.host, urlsplit(call.desk.external_url).netloc)
-    if origin is not None and origin != "null" and urlsplit(origin).netloc not in ours:
+    if origin is not None and origin != "null" and _host_of(origin) not in ours:
         raise Refused(403, "the form is another site's")
+
+
+def _host_of(origin: str) -> str | None:
+    """Return host and port of an origin, None when it is no address."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 async def _asked(call: Call, link: Link, reader: Reader) -> tuple[tuple[int, ...], ev.Event]:
     """Return what is to happen to which incidents. Without a form (a program, a button of a channel) all that the page named are taken."""
-    form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=20)
+    try:
+        form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=FIELDS_MAX)
+    except ValueError:
+        raise Refused(422, f"A form has at most {FIELDS_MAX} fields.") from None
     match form.get("action", [ACKNOWLEDGE_ALL]):
         case ["acknowledge_all"]:
             return link.incidents, ev.Acknowledged(reader.key, via=VIA)
@@ -179,7 +193,7 @@ def _page_route(method: str, path: str, handler: object, summary: str, *statuses
 ANSWER_ROUTES: Final[tuple[Route, ...]] = (
     _page_route("GET", "/a/{token}", show, "Show the incident of a page to its reader", 200, 404, 410),
     _page_route("HEAD", "/a/{token}", show, "The same without its body", 200, 404, 410),
-    _page_route("POST", "/a/{token}", answer, "The reader has it", 200, 403, 404, 409, 410, 413, 422),
+    _page_route("POST", "/a/{token}", answer, "The reader has it", 200, 400, 403, 404, 408, 409, 410, 413, 422),
     _page_route("GET", "/i/{id}", show_incident, "How to read an incident", 200),
     replace(
         _page_route("GET", "/static/answer.css", show_style, "The style of the pages", 200), returns={200: "text/css", 503: "text/html"}

@@ -33,7 +33,7 @@ import structlog
 from aiohttp import web
 
 from notifier.answers import Answers
-from notifier.channels.mail_replies import Asked, answer_mail, proof_ids
+from notifier.channels.mail_replies import Asked, MailUnreadable, answer_mail, proof_ids
 from notifier.channels.mailbox import ImapMailbox, SmtpListener
 from notifier.channels.outcome import Outcome, Refused, Sent, Unreachable
 from notifier.message import PageMessage, html, plain_text, subject
@@ -131,8 +131,8 @@ class MailChannel:
         assert self._answers is not None
         try:
             told = await answer_mail(raw, self._answers)
-        except (ValueError, LookupError, MessageError, AttributeError, TypeError) as error:  # what the email package makes of odd mails
-            _log.warning("mail_unreadable", why=type(error).__name__, bytes=len(raw))
+        except MailUnreadable as error:
+            _log.warning("mail_unreadable", why=str(error), bytes=len(raw))
             return
         if told is None:
             _log.info("mail_is_no_answer", bytes=len(raw))

@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.errors import MessageError
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from html.parser import HTMLParser
@@ -75,8 +76,26 @@ def _proof(answers: Answers, numbers: str, person: str) -> str:
     return answers.proof(f"mail\0{numbers}\0{person}")
 
 
+class MailUnreadable(Exception):
+    """The mail is so odd that the email package fails on it."""
+
+
+# What the standard library's readers of mail and HTML raise on odd ones (seen: AssertionError on `<![x[`, RecursionError on nested parts).
+_READER_FAULTS = (ValueError, LookupError, MessageError, AttributeError, TypeError, AssertionError, RecursionError)
+
+
 def read_mail(raw: bytes, answers: Answers) -> Asked | None:
-    """Read a mail; None when nobody asks for anything: it is not an answer to a page of ours, or no person wrote it."""
+    """Read a mail; None when nobody asks for anything: it is not an answer to a page of ours, or no person wrote it.
+
+    Raises MailUnreadable.
+    """
+    try:
+        return _read(raw, answers)
+    except _READER_FAULTS as error:
+        raise MailUnreadable(type(error).__name__) from error
+
+
+def _read(raw: bytes, answers: Answers) -> Asked | None:
     mail = message_from_bytes(raw, policy=SMTP_POLICY)
     assert isinstance(mail, EmailMessage)
     if _runs_by_itself(mail):
@@ -92,7 +111,10 @@ def read_mail(raw: bytes, answers: Answers) -> Asked | None:
 
 
 async def answer_mail(raw: bytes, answers: Answers) -> tuple[Asked, str] | None:
-    """Do what a mail asks for; return it with the line to tell its writer, None when there is nothing to do. Raises StoreAway."""
+    """Do what a mail asks for; return it with the line to tell its writer, None when there is nothing to do.
+
+    Raises StoreAway, MailUnreadable.
+    """
     asked = read_mail(raw, answers)
     if asked is None:
         return None

@@ -42,6 +42,7 @@ ACT_LIMIT_S: Final = 8.0
 CALLBACK_BYTES_MAX: Final = 64 * 1024
 CALLBACK_READ_S: Final = 5.0
 CALLBACK_FIELDS_MAX: Final = 200
+CODE_DIGITS_MAX: Final = 9
 
 TOO_MANY: Final = {20429: None, 21611: 5.0, 14107: 5.0}
 """Errors that pass, whatever their status (too many requests, the number's queue is full, too many messages), and the pause."""
@@ -122,6 +123,11 @@ def error_words(code: int) -> str:
     return f", error {code}" + (f": {MEANINGS[code]}" if code in MEANINGS else "")
 
 
+def read_code(text: str) -> int:
+    """Return the number of an error as a form has it, 0 when it is none."""
+    return int(text) if text.isdecimal() and len(text) <= CODE_DIGITS_MAX else 0
+
+
 class TwilioCallbacks:
     """Where Twilio calls back about one channel's messages. `answers` None: nowhere."""
 
@@ -159,11 +165,11 @@ class TwilioCallbacks:
         """Return the form of a request that Twilio has signed. Raises HTTPForbidden for every other."""
         if request.method != "POST":
             raise web.HTTPMethodNotAllowed(request.method, ["POST"])
-        fields = parse_qsl(await _body(request), keep_blank_values=True, max_num_fields=CALLBACK_FIELDS_MAX)
+        fields = _fields(await _body(request))
         assert self._answers is not None, "a channel without answers is not called back"
         _, _, path = request.raw_path.partition(f"{CALLBACKS}/")
         url = self._answers.callback_url(path)
-        given = request.headers.get("X-Twilio-Signature", "").encode()
+        given = request.headers.get("X-Twilio-Signature", "").encode("utf-8", "surrogateescape")
         # Twilio leaves out or adds the scheme's own port, depending on the product.
         good = [hmac.compare_digest(signature(self._auth_token, each, fields).encode(), given) for each in _with_and_without_port(url)]
         if not any(good):
@@ -219,7 +225,7 @@ def signature(auth_token: str, url: str, fields: Sequence[tuple[str, str]]) -> s
     twilio.com/docs/usage/security, "Validating requests".
     """
     text = url + "".join(name + value for name, value in sorted(set(fields)))
-    return base64.b64encode(hmac.new(auth_token.encode(), text.encode(), hashlib.sha1).digest()).decode()
+    return base64.b64encode(hmac.new(auth_token.encode(), text.encode("utf-8", "surrogateescape"), hashlib.sha1).digest()).decode()
 
 
 def twiml(root: ET.Element) -> str:
@@ -245,6 +251,13 @@ async def _body(request: web.Request) -> str:
         raise web.HTTPRequestTimeout from None
     except ValueError:
         raise web.HTTPBadRequest(text="the body is no form\n") from None
+
+
+def _fields(body: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(body, keep_blank_values=True, max_num_fields=CALLBACK_FIELDS_MAX)
+    except ValueError:
+        raise web.HTTPBadRequest(text=f"the form has more than {CALLBACK_FIELDS_MAX} fields\n") from None
 
 
 def _with_and_without_port(url: str) -> tuple[str, str]:

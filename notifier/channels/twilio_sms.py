@@ -19,7 +19,7 @@ from aiohttp import web
 
 from notifier.answers import Answers
 from notifier.channels.outcome import Outcome
-from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioApi, TwilioCallbacks, carried_out, error_words, tell
+from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioApi, TwilioCallbacks, carried_out, error_words, read_code, tell
 from notifier.message import PageMessage
 from notifier.rendering.answered import answered_line
 from notifier.rendering.sms import sms_text
@@ -94,7 +94,7 @@ class TwilioSmsChannel:
     async def _status(self, fields: Fields, said: PagesSaid, answers: Answers) -> web.Response:
         status, code = fields.get("MessageStatus", ""), fields.get("ErrorCode", "")
         if status in ARRIVED or status in NOT_ARRIVED:
-            failed = status + error_words(int(code) if code.isdecimal() else 0) if status in NOT_ARRIVED else None
+            failed = status + error_words(read_code(code)) if status in NOT_ARRIVED else None
             await tell(answers, said, receipt=fields.get("MessageSid", ""), failed=failed)
         return web.Response(status=204)
 

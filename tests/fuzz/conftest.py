@@ -17,7 +17,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.fakes.receiver import Receiver
 from tests.fuzz.budget import SECONDS, SEED, Budget
+from tests.invariants import ask
+from tests.services.world import NOW, World
+from tocsin.runtime.clock import ManualClock
 from tocsin.store.connection import connect
 from tocsin.store.server import EmbeddedServer
 from tocsin.store.store import Store
@@ -63,3 +67,18 @@ async def store(server: EmbeddedServer) -> AsyncIterator[Store]:
     await store.ensure_layout()
     yield store
     await store.close()
+
+
+@pytest.fixture
+async def world(server: EmbeddedServer, data_dir: Path) -> AsyncIterator[World]:
+    """A team, and the roles as a test makes them; everything that must hold does in the end."""
+    clock = ManualClock(NOW)
+    async with Receiver(clock.monotonic) as receiver:
+        world = World(server.url, receiver, clock, data_dir, 4)
+        try:
+            await ask(world.console, "FLUSHALL")
+            await world.console.ensure_layout()
+            yield world
+            await world.check()
+        finally:
+            await world.close()
