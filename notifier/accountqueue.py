@@ -6,7 +6,7 @@ A claimed page waits for one of these reasons, asked in this order (`_judge`, th
 2. Its contact has had enough (`ContactRule`): it is held until the contact's window allows, and bundled with what is held as well.
    Severity 1 takes along what is held. Retries, tests and changes of messages that are there are never held for this.
 3. The account's provider does not answer (`breaker.py`), or has asked for a pause: it is denied, so that the person's next contact
-   is tried at once. One page every few seconds goes out all the same, as a probe. A pause of seconds is waited out.
+   is tried at once. One page every few seconds goes out all the same, as a probe, and so does every test. A pause of seconds is waited out.
 4. The account's limit is used up, or all the sends that it may have under way are: it waits, the gravest first, then fairly between
    services (`fairline.py`). Whose turn under the limit is more than `WAIT_MAX_MS` away is held until then, and so is whoever has
    waited for half of the claim.
@@ -357,7 +357,10 @@ class AccountQueue:
             return self._call_along(lane, along, now)
         if lane.address in self._calls:
             return None
-        if self.breaker.is_open and not (self.breaker.may_probe(now) and len(self._ready) == 0):
+        may_try = (self.breaker.may_probe(now) and len(self._ready) == 0) or any(
+            w.due.page.kind is PageKind.TEST for w in lane.waiting.values()
+        )
+        if self.breaker.is_open and not may_try:
             return self._deny(lane, f"{self.name} does not answer: {self.breaker.failures} attempts in a row failed", DENIED_MS)
         pause_ms = self._paused_until - now
         if pause_ms > self._wait_max_ms:

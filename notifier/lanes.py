@@ -186,6 +186,8 @@ class Lanes:
 
     async def _send_next(self, lane: Lane) -> Outcome | None:
         """Send the lane's next message; None when none of it was wanted any more."""
+        if not lane.waiting:
+            return None  # `finish` has emptied it
         rule = lane.rule()
         bundle = _take(lane)
         ids = {w.due.page.id for w in bundle}

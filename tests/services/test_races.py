@@ -18,7 +18,7 @@ from tocsin.store.wire import Script
 ROUNDS = 25
 INCIDENTS = 40
 TURNS_MAX = 60
-ACKNOWLEDGE_TURNS_MAX = 500
+ACKNOWLEDGE_TURNS_MAX = 900
 
 COMMIT_MESSAGE, COMMIT_EXISTING, COMMIT_NUMBER, BEGIN_PAGES = 22, 23, 24, 9
 """Where, in the command, a commit names its origin and its first incident, and a begin its pages."""
