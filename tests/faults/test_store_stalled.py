@@ -32,7 +32,7 @@ LOG_BYTES = 1_000_000_000
 long = pytest.mark.faults_long
 
 
-@pytest.mark.parametrize("hung_s", [5.0, pytest.param(30.0, marks=[long, pytest.mark.timeout(180)])])
+@pytest.mark.parametrize("hung_s", [3.0, pytest.param(30.0, marks=[long, pytest.mark.timeout(180)])])
 async def test_while_the_store_hangs_every_request_is_answered_503_in_time(
     data_dir: Path, receiver: Receiver, figure: Figures, hung_s: float
 ) -> None:
