@@ -65,8 +65,11 @@ def house(text: str = HOUSE, roster: Roster | None = None) -> Rules:
     return rules if roster is None else replace(rules, roster=roster)
 
 
+RULES = house()
+
+
 def asked(labels: Mapping[str, str], when: int = NIGHT, rules: Rules | None = None) -> Explanation:
-    return explain(labels, when, rules or house())
+    return explain(labels, when, rules or RULES)
 
 
 def said(explanation: Explanation, *about: About) -> list[str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.policy.duties import at
-from tests.policy.test_explain import HOUR, HOUSE, MINUTE, NIGHT, house, line
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.policy.test_explain import HOUR, HOUSE, MINUTE, NIGHT, RULES, house, line
 from tocsin.policy import events as ev
 from tocsin.policy.explain import About
 from tocsin.policy.incident import Decision
-from tocsin.policy.model import Alert, AlertStatus, HistoryEntry, Incident, Page
+from tocsin.policy.model import Alert, AlertStatus, HistoryEntry, Incident, Page, PageKind, State
 from tocsin.policy.roster import Absence, Roster
 from tocsin.policy.rules import Rules
 from tocsin.policy.simulator import Simulator, takes_all
@@ -23,7 +25,7 @@ class Case:
     """One incident of severity 1 from 02:00 on, and its history as the store would have it."""
 
     def __init__(self, rules: Rules | None = None, *, severity: str = "critical", provider: Provider = takes_all) -> None:
-        self.rules = rules or house()
+        self.rules = rules or RULES
         self.entries: list[HistoryEntry] = []
         self.last: Incident | None = None
         self.world = Simulator(self.rules, NIGHT, provider=provider, observe=self._keep)
@@ -226,4 +228,54 @@ def test_no_question_about_an_incident_raises() -> None:
     for person in (None, "kim", "park", "lee", "choi", "ghost"):
         for minutes in (None, -10, 0, 5, 20, 30, 50, 55, 8_000):
             assert case.why(person, minutes).answer
-    assert at("2026-02-17T02:00:00") == NIGHT
+
+
+def test_word_that_it_is_over_is_explained_as_that() -> None:
+    case = Case().at(10, ev.Resolved("park")).at(12)
+    assert "because the incident was resolved, and whoever had been paged is told so" in case.why("kim", 10).answer
+
+
+ACTIONS = st.sampled_from(
+    [
+        ev.Acknowledged("kim"),
+        ev.Acknowledged("lee", 20 * MINUTE),
+        ev.Snoozed("kim", 40 * MINUTE),
+        ev.PassedOn("kim"),
+        ev.Assigned("kim", "choi"),
+        ev.SeveritySet("kim", 1),
+        ev.SeveritySet("kim", 2),
+        ev.SeveritySet("kim", 4),
+        ev.Resolved("kim"),
+        ev.Reopened("lee"),
+        None,
+    ]
+)
+
+
+@given(
+    severity=st.sampled_from(["critical", "warning", "odd"]),
+    story=st.lists(st.tuples(st.integers(1, 90), ACTIONS), max_size=8),
+    refused=st.sampled_from(["", "kim", "lee"]),
+)
+def test_whatever_went_out_is_explained_and_what_did_not_is_not_claimed(
+    severity: str, story: list[tuple[int, ev.Event | None]], refused: str
+) -> None:
+    def provider(page: Page, incident: Incident, now: int) -> ev.Event:
+        return ev.PageRefused(page.id, "no") if page.person == refused else ev.PageSent(page.id)
+
+    case = Case(severity=severity, provider=provider)
+    minute = 0
+    for after, action in story:
+        minute += after
+        case.at(minute)
+        if case.world.incidents and case.world.incidents[1].state is not State.CLOSED:
+            case.at(minute, action)
+    case.at(minute + 30)
+    heard = {(page.at, page.page.person) for page in case.world.handed if page.page.kind is not PageKind.UPDATE}
+    for when, person in heard:
+        explanation = case.why(person, (when - NIGHT) // MINUTE)
+        assert explanation.answer.startswith(f"{person} was paged"), explanation.answer
+    for person in ("kim", "park", "lee", "choi"):
+        answer = case.why(person).answer
+        touched = any(each[1] == person for each in heard) or person == refused
+        assert touched or answer.startswith(f"{person} was not paged") or "quiet" in words(case.why(person)), answer

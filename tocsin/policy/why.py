@@ -20,7 +20,7 @@ from tocsin.policy.decision import Reason
 from tocsin.policy.durations import format_duration
 from tocsin.policy.dutyreasons import local_time, may_hold, who_holds
 from tocsin.policy.explain import About, Step
-from tocsin.policy.model import LOW, HistoryEntry, Incident, PageStatus, Rung
+from tocsin.policy.model import LOW, HistoryEntry, Incident, PageKind, PageStatus, Rung
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 
 MINUTE_MS: Final = 60_000
@@ -53,6 +53,7 @@ _CAUSES: Final[Mapping[str, str]] = {
     Reason.PERSON_UNREACHED: "the page before reached nobody ({because}), so the next was due at once",
     Reason.ASSIGNED: "{actor} assigned the incident",
     Reason.PASSED_ON: "{actor} passed it on, so the next rung was due at once",
+    **dict.fromkeys(_RESOLVED, "the incident was resolved, and whoever had been paged is told so"),
 }
 
 _OUTCOMES: Final[Mapping[str, str]] = {
@@ -90,7 +91,6 @@ class _Moment:
     severity: int = LOW
     triggered_at: int = 0
     opened_at: int = 0
-    reached: frozenset[int] = frozenset()
     holder: str | None = None
     held_until: int | None = None
     held_by: int = 0
@@ -239,6 +239,7 @@ class _Account:
 
     def _outcomes(self, entry: HistoryEntry, person: str) -> list[HistoryEntry]:
         """Return what came of the pages of a decision: everything about pages to the person, up to the next decision to page them."""
+        edits = {page.id for page in self.incident.pages if page.kind is PageKind.UPDATE}
         found: list[HistoryEntry] = []
         for each in self.entries:
             if each.version <= entry.version:
@@ -246,7 +247,7 @@ class _Account:
             if person in _paged(each):
                 break
             page = _page_of(each)
-            if str(each.reason) in _OUTCOMES and page.startswith(f"{self.incident.id}.") and _person_of(page) == person:
+            if str(each.reason) in _OUTCOMES and _person_of(page) == person and page not in edits:
                 found.append(each)
         return found
 
@@ -440,13 +441,13 @@ def _after(moment: _Moment, entry: HistoryEntry) -> _Moment:
         moment = replace(moment, clear_by=entry.version)
     elif inputs.get("firing") and entry.event == "AlertsChanged":
         moment = replace(moment, clear_by=0)
-    return replace(moment, reached=moment.reached | frozenset(_indices(entry)))
+    return moment
 
 
 def _with_severity(moment: _Moment, entry: HistoryEntry) -> _Moment:
     level = entry.inputs.get("to")
     raised = str(entry.reason) == Reason.SEVERITY_RAISED
-    moment = replace(moment, severity=level if isinstance(level, int) else moment.severity, reached=frozenset())
+    moment = replace(moment, severity=level if isinstance(level, int) else moment.severity)
     return replace(moment, triggered_at=entry.at, snoozed_until=None, snoozed_by=0) if raised else moment
 
 
@@ -460,9 +461,9 @@ def _texts(entry: HistoryEntry, name: str) -> tuple[str, ...]:
 
 
 def _paged(entry: HistoryEntry) -> tuple[str, ...]:
-    """Return whom a decision paged."""
+    """Return whom a decision paged: by a rung or a reminder, by giving it to somebody, or to say that it is over."""
     given_to = str(entry.inputs.get("to", "")) if str(entry.reason) == Reason.ASSIGNED else ""
-    return _texts(entry, "paged") or ((given_to,) if given_to and given_to != entry.actor else ())
+    return _texts(entry, "paged") or _texts(entry, "told") or ((given_to,) if given_to and given_to != entry.actor else ())
 
 
 def _indices(entry: HistoryEntry) -> tuple[int, ...]:
