@@ -24,6 +24,11 @@ UTF8_BYTES_MAX: Final = 4
 INSTANT_CHARS_MAX: Final = 64
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_MS: Final = 86_400_000
+INSTANT_MIN: Final = -719_161 * _DAY_MS
+INSTANT_MAX: Final = 2_932_895 * _DAY_MS
+"""The instants that every zone's calendar can show, 0001-01-02 to 9999-12-30: "for ever" at -12:00 would be the year 10000."""
+
 _NOTHING: Final[dict[str, str]] = {}
 _KINDS: Final = {
     dict: "an object",
@@ -162,14 +167,17 @@ def cut_text(text: str, bytes_max: int) -> str:
 
 
 def read_instant(text: str) -> int:
-    """Return the instant (ms UTC) of an RFC 3339 time with any number of fraction digits; without a zone it is UTC. Raises ValueError."""
+    """Return the instant (ms UTC) of an RFC 3339 time with any number of fraction digits; without a zone it is UTC. Raises ValueError.
+
+    One that not every calendar can show is the first or the last that all can.
+    """
     if len(text) > INSTANT_CHARS_MAX:
         raise ValueError("too long for a time")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    return min(max(INSTANT_MIN, (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000), INSTANT_MAX)
 
 
 def kind_of(value: object) -> str:

@@ -24,13 +24,13 @@ from hypothesis.strategies import SearchStrategy
 
 from tocsin.runtime.clock import SystemClock
 
-SECONDS: Final = 30.0
+SECONDS: Final = 25.0
 """Of one run of all fuzz tests, when TOCSIN_FUZZ_SECONDS says nothing: what `make test` gives them."""
 
 SEED: Final = 1
 """Of the first round, when TOCSIN_FUZZ_SEED says nothing: a change that fails here has itself to blame, not the day."""
 
-EXAMPLES_PER_ROUND: Final = 100
+EXAMPLES_PER_ROUND: Final = 50
 CALL_LIMIT_S: Final = 20.0
 
 T = TypeVar("T")

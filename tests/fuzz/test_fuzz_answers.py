@@ -84,7 +84,7 @@ MAIL: Final = (
     "In-Reply-To: {own}\r\nReferences: <x@y> {ids}\r\nMIME-Version: 1.0\r\n"
     "Content-Type: {kind}\r\nContent-Transfer-Encoding: {coding}\r\n\r\n{text}"
 )
-KINDS: Final = [
+KINDS = [
     "text/plain",
     "text/plain; charset=utf-7",
     "text/plain; charset=nonsense",
@@ -103,7 +103,7 @@ KINDS += [
     "text/html; charset=base64",
 ]
 CODINGS: Final = ["7bit", "8bit", "base64", "quoted-printable", "x-uuencode", "nonsense", "", "base64; x=y"]
-TEXTS: Final = [
+TEXTS = [
     "ack",
     "ok\n> quoted",
     "<p>ack</p>",

@@ -39,6 +39,7 @@ from tocsin.store.server import EmbeddedServer
 from tocsin.store.store import Store
 
 SLACK_SECRET: Final = "sign-very-secret"
+EXAMPLES_PER_ROUND: Final = 25
 
 Form = list[tuple[str, str]]
 forms: st.SearchStrategy[Form] = st.lists(
@@ -117,7 +118,7 @@ async def test_whatever_the_provider_signs_is_no_fault_of_ours_and_only_the_page
 
 async def spend_beside(budget: Budget, holds: Property, **inputs: st.SearchStrategy[Any]) -> None:
     for found in budget.rounds():
-        await budget.run_beside(found, holds, inputs, examples=40)
+        await budget.run_beside(found, holds, inputs, examples=EXAMPLES_PER_ROUND)
 
 
 # --- Slack and Telegram -------------------------------------------------------------------------------------------------------------
@@ -234,7 +235,7 @@ async def test_nothing_sent_to_the_answer_page_is_a_fault_and_only_its_link_take
         async with running_console(server, store, tmp_path) as site:
             incident = await site.fire(f"Round{found}")
             token = (await site.link(incident, "kim")).encode()
-            await budget.run_beside(found, page_answers(site, incident, token), inputs, examples=40)
+            await budget.run_beside(found, page_answers(site, incident, token), inputs, examples=EXAMPLES_PER_ROUND)
 
 
 def page_answers(site: Site, incident: Incident, link: bytes) -> Property:

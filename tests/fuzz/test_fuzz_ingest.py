@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example
 from hypothesis import strategies as st
 
+from console.views import alert_views
 from ingest import alertmanager, apiv2, events
 from ingest.document import read_document
 from ingest.entries import EntryBuilder
@@ -22,6 +23,7 @@ from ingest.fields import FieldReader
 from ingest.keys import DEFAULT
 from ingest.parsed import Source, parse_alerts
 from ingest.refused import BodyRefused
+from notifier.words.instants import local
 from tests.fuzz.budget import Budget, Property, answered
 from tests.fuzz.mutations import Corpus, Sent, as_text, bodies, changed
 from tests.ingest.conftest import Answered, Site, running_ingest
@@ -35,7 +37,7 @@ CAPTURED = Path(__file__).parents[1] / "data/alertmanager"
 NOW = 1_795_357_982_247
 SETTINGS = Settings()
 UNREADABLE = "TocsinUnreadableAlert"
-EXAMPLES_PER_SITE = 25
+EXAMPLES_PER_SITE = 15
 REFUSED = {400, 413, 415, 422}
 
 
@@ -82,6 +84,10 @@ def kept(alerts: list[Alert]) -> None:
     assert len(records) + len(builder.too_big) == len(alerts)
     for alert in alerts:
         assert read_alert(alert.key, alert_record(alert, alert_body(alert))) == alert
+        assert len(alert_views([alert])) == 1, "the console can show it"
+        for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
+            local(alert.starts_at, zone)
+            local(alert.ends_at, zone)
 
 
 @paths
@@ -89,6 +95,7 @@ def test_every_alert_of_a_changed_body_is_kept_or_rejected_with_a_reason(path: s
     form, corpus = FORMATS[path]
 
     @example(sent=Sent(b'[{"labels":{"a":"b"},"startsAt":"0001-01-01T00:00:00-00:01"}]'))
+    @example(sent=Sent(b'[{"labels":{"a":"b"},"startsAt":"00010101T000000+2359","endsAt":"9999-12-31T23:59:59-23:59"}]'))
     @example(sent=Sent(b'[{"labels":{"a":"\\ud800"}}]'))
     def holds(sent: Sent) -> None:
         raw = sent.raw

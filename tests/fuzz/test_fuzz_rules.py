@@ -25,7 +25,7 @@ ENVIRONMENT: Final[Mapping[str, str]] = {"KEY_PROMETHEUS_SEOUL": "a key", "EMPTY
 TEXT_S: Final = 5.0
 """The most that one text may take: a file of people, not the largest that is read, on a machine that others use too."""
 
-SCALARS: Final = [
+SCALARS = [
     "",
     "~",
     "0",
@@ -104,7 +104,7 @@ SCALARS += [
     "🙂",
     "\x85",
 ]
-KEYS: Final = [
+KEYS = [
     "version",
     "severities",
     "services",

@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 LIMIT_S: Final = 15.0
 
-ANSWERS: Final = [
+ANSWERS = [
     "4",
     "5",
     "6",
