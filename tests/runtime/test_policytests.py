@@ -540,3 +540,10 @@ def test_a_test_without_end_is_cut_short_and_says_so() -> None:
     assert ran.code == 7
     assert len(failures(ran)) == 1
     assert "more than 50000 decisions: answer the pages of this test, or let it end earlier" in ran.out
+
+
+def test_the_example_of_the_documentation_holds() -> None:
+    document = (ROOT / "docs/policy-tests.md").read_text("utf-8")
+    example = document.partition("```yaml\n")[2].partition("```")[0]
+    ran = tocsin_test("-", stdin=example.replace("alert_rules.yaml", str(SHIPPED)))
+    assert (ran.code, ran.out) == (0, "ok nobody answers at night\n")
