@@ -199,17 +199,16 @@ def _merged_rungs(source: RuleSource, rules: Rules) -> None:
 class _Holders:
     """Who holds which role in the weeks to come, each role once; without a date only what never changes."""
 
-    def __init__(self, rules: Rules, now: int | None, longest_ms: int) -> None:
+    def __init__(self, rules: Rules, now: int | None) -> None:
         self._rules = rules
         self._now = now
-        self._to_at = None if now is None else now + TWICE_AHEAD_MS + longest_ms + 1
         self._found: dict[str, tuple[list[int], tuple[Held, ...]]] = {}
 
     def _of(self, role: str) -> tuple[list[int], tuple[Held, ...]]:
         if role not in self._found:
             found = self._rules.roles.get(role)
-            if self._now is not None and self._to_at is not None:
-                holds = held(role, self._now, self._to_at, self._rules)
+            if self._now is not None:
+                holds = held(role, self._now, self._now + TWICE_AHEAD_MS, self._rules)
             elif found is not None and not found.schedules and not found.by_time:
                 holds = (Held(role, found.people, 0, 1),)
             else:
@@ -218,23 +217,24 @@ class _Holders:
         return self._found[role]
 
     def edges(self, rung: Rung) -> set[int]:
-        """Return the openings from which on somebody else is paged by a rung."""
-        return {at - rung.after_ms for role in rung.roles for at in self._of(role)[0]}
+        """Return the instants from which on somebody else is paged by a rung."""
+        return {at for role in rung.roles for at in self._of(role)[0]}
 
-    def people(self, rung: Rung, opens_at: int) -> frozenset[str]:
-        """Return whom a rung of an incident that opens then would page."""
+    def people(self, rung: Rung, at: int) -> frozenset[str]:
+        """Return whom a rung pages at an instant."""
         found: set[str] = set()
         for role in rung.roles:
             begins, holds = self._of(role)
-            at = opens_at + rung.after_ms
             found |= {each for each in holds[max(bisect_right(begins, at) - 1, 0)].people if can_be_paged(each, self._rules)}
         return frozenset(found)
 
 
 def _twice_in_a_row(source: RuleSource, rules: Rules, now: int | None) -> None:
-    """Warn of a rung that wakes nobody but those whom the rung before it has paged already. Once for each two lists of roles."""
-    longest_ms = max((rung.after_ms for ladder in rules.ladders.values() for rungs in ladder.rungs for rung in rungs), default=0)
-    holders = _Holders(rules, now, longest_ms)
+    """Warn of a rung that wakes nobody but those whom the rung before it has paged already. Once for each two lists of roles.
+
+    Who holds both at one instant counts, not who goes from one to the other between the rungs: that happens at every hand-over.
+    """
+    holders = _Holders(rules, now)
     for name, ladder in rules.ladders.items():
         said: set[tuple[tuple[str, ...], tuple[str, ...]]] = set()
         for severity in range(1, LOW):
@@ -250,13 +250,12 @@ def _twice_in_a_row(source: RuleSource, rules: Rules, now: int | None) -> None:
 def _same_people(before: Rung, after: Rung, holders: _Holders, rules: Rules, now: int | None) -> str | None:
     if set(after.roles) <= set(before.roles):
         return f"pages the same role{'s' if len(after.roles) > 1 else ''} as the rung before it, and nobody else"
-    points = {0} if now is None else {now, *(holders.edges(before) | holders.edges(after))}
-    for at in sorted(each for each in points if now is None or now <= each < now + TWICE_AHEAD_MS):
+    points = {0} if now is None else holders.edges(before) | holders.edges(after)
+    for at in sorted(points):
         people = holders.people(after, at)
         if people and people <= holders.people(before, at):
             who = " and ".join(sorted(people))
-            zone = rules.people[min(people)].time_zone
-            when = "" if now is None or at == now else f" when it opens at {local_time(at, zone)}"
+            when = "" if now is None or at == now else f" from {local_time(at, rules.people[min(people)].time_zone)} on"
             roles = f"as {', '.join(before.roles)} and as {', '.join(after.roles)}"
             return f"pages {who} twice in a row{when}: {roles}, and nobody else hears of it"
     return None
