@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from console.views import AlertView, next_step
 from tocsin.policy import oncall
 from tocsin.policy.durations import format_duration
+from tocsin.policy.events import MONITORING, TIMER
 from tocsin.policy.model import AlertStatus, Incident, PageKind, PageStatus, State
 from tocsin.policy.rules import EMERGENCY_PERSON, Rules
 from tocsin.runtime.text import clean, cut
@@ -192,8 +193,8 @@ def _standing(incident: Incident, reader: Reader, rules: Rules, times: _Times) -
     match incident.state:
         case State.RESOLVED | State.CLOSED:
             at = times.at(incident.resolved_at or incident.changed_at)
-            by = incident.resolved_by or "monitoring"
-            return f"Resolved at {at} by {_name(by, rules)}.", "good", "There is nothing left to do."
+            by = "itself" if incident.resolved_by == TIMER else _name(incident.resolved_by or MONITORING, rules)
+            return f"Resolved at {at} by {by}.", "good", "There is nothing left to do."
         case State.OPEN:
             if incident.suppressed is not None:
                 return f"Suppressed: {_shown(incident.suppressed)}.", "plain", "Nobody is paged for it."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from notifier.message import IncidentView, NextRung, PageMessage, RungView
 from tocsin.policy import oncall
 from tocsin.policy.durations import format_duration
-from tocsin.policy.events import MONITORING
+from tocsin.policy.events import MONITORING, TIMER
 from tocsin.policy.ladder import next_rung_words
 from tocsin.policy.model import Incident, Page, PageKind, PageStatus
 from tocsin.policy.rules import EMERGENCY_PERSON, Person, Rules
@@ -80,7 +80,7 @@ def compose(due: Sequence[DuePage], attempt: int, now: int, rules: Rules, *, ext
         held_at=incident.acknowledged_at,
         held_until=incident.acknowledged_until,
         ended_at=incident.resolved_at,
-        ended_by="" if incident.resolved_by in (None, MONITORING) else _name_of(incident.resolved_by, rules),
+        ended_by="" if incident.resolved_by in (None, MONITORING, TIMER) else _name_of(incident.resolved_by, rules),
         said=incident.text if page.kind in (PageKind.HANDOVER, PageKind.NOTICE) else "",
     )
 

@@ -273,16 +273,21 @@ def _words(due: Due, rules: Rules, now: int, *, locale: str, zone: str, changed:
         due.schedule, time, _name(due.hand_over.before, rules), _name(due.hand_over.after, rules), is_past=due.hand_over.at <= now
     )
     text = sentences.body(said)
-    late_ms = now - max(due.at - rules.schedules[due.schedule].handover_notice_ms, _known_since(due, rules))
+    late_ms = now - max(due.at - rules.schedules[due.schedule].handover_notice_ms, _known_since(due, rules, now))
     is_late = late_ms >= 2 * MINUTE_MS and due.notice.times == 0
     late = sentences.body(replace(said, late=length_words(late_ms))).removeprefix(text).strip() if is_late else ""
     return (sentences.changed(text) if changed else text), late
 
 
-def _known_since(due: Due, rules: Rules) -> int:
-    """Return when somebody made the change that a hand-over comes from: its notice could not be made before."""
+def _known_since(due: Due, rules: Rules, now: int) -> int:
+    """Return when somebody made the change that a hand-over comes from: its notice could not be made before.
+
+    What is over may have been ended at that moment, which the roster does not tell apart from an end that was planned.
+    """
     changes: list[Override | Absence] = [*rules.roster.overrides_of(due.schedule), *rules.roster.absences]
-    return max((each.made_at for each in changes if due.at in (each.from_at, each.until_at)), default=0)
+    known = [each.made_at for each in changes if due.at in (each.from_at, each.until_at)]
+    ended = [each.until_at for each in changes if due.at == each.until_at <= now]
+    return max(known + ended, default=0)
 
 
 def _name(person: str | None, rules: Rules) -> str:

@@ -60,7 +60,7 @@ def test_a_change_names_the_message_it_changes_and_who_has_it() -> None:
 
 
 def test_what_is_over_by_itself_is_nobodys_deed() -> None:
-    story = Story()
+    story = opened()
     page = replace(first_page(story.incident), kind=PageKind.RESOLVED)
     ended = [message([DuePage(page, replace(story.incident, resolved_by=by))]).ended_by for by in (MONITORING, TIMER, "lee")]
     assert ended == ["", "", make_rules().people["lee"].name]

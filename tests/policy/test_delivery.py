@@ -485,6 +485,16 @@ def test_a_notice_goes_to_one_contact_of_each_and_ends_when_everybody_has_it() -
     assert story.people_told(PageKind.RESOLVED) == []
 
 
+def test_a_notice_over_a_chat_stays_as_it_was_said_when_everybody_has_it() -> None:
+    rules = make_rules(contacts=CHAT)
+    story = Story(rules)
+    event = ev.PersonTold(1, "handover:duty:1", "web", "Your duty begins", ("kim", "lee"), PageKind.HANDOVER, "From 09:00 on", "tocsin")
+    story.keeps(open_incident(event, NIGHT, rules))
+    story.after(MINUTE)
+    assert story.state() is State.RESOLVED
+    assert [t.kind for t in story.told] == [PageKind.HANDOVER, PageKind.HANDOVER]
+
+
 def test_a_notice_that_fails_goes_to_the_next_contact() -> None:
     story = told("park")
     story.happens(ev.PageRefused(story.page_of("park").id, "gone"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -196,6 +197,19 @@ async def test_who_takes_a_shift_at_once_and_whoever_had_it_are_told_at_once(wor
     texts = [each.text for each in (await notices(world))[before:]]
     assert any(text.startswith("Max came on duty for desk at Fri 15 Jan 19:00 KST; Lee went off.") for text in texts), texts
     assert not any("late" in text for text in texts), "nobody could know it earlier"
+
+
+async def test_a_shift_that_is_given_back_early_is_told_of_at_once_and_nobody_hears_that_it_was_late(world: World) -> None:
+    loop = await handovers(world)
+    now = world.clock.now_ms()
+    given = override(world, "max", now, now + 40 * MINUTE)
+    await change(world, overrides=(given,))
+    await look(world, loop)
+    world.clock.advance(4 * MINUTE)
+    await change(world, overrides=(replace(given, until_at=world.clock.now_ms()),))
+    world.clock.advance(5_000)
+    await look(world, loop)
+    assert (await notices(world))[-1].text == "Kim came on duty for desk at Fri 15 Jan 17:04 KST; Max went off."
 
 
 async def test_stepping_away_is_a_hand_over_too(world: World) -> None:

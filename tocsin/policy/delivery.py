@@ -227,12 +227,12 @@ def _last_hope(incident: Incident, page: Page, now: int, rules: Rules, inputs: d
 def update_edited(incident: Incident, now: int, rules: Rules, *, only: Collection[object] | None = None) -> Incident:
     """Let the messages that are edited in place say how it stands now: one page for each contact that took one, with `edits`.
 
-    It takes the place of an older one that was not sent. `only` is one (person, contact).
+    It takes the place of an older one that was not sent. `only` is one (person, contact). A notice stays as it was said.
     """
     first: dict[tuple[str, int], Page] = {}
     for page in incident.pages:
         key = (page.person, page.contact)
-        if page.status is PageStatus.SENT and page.kind is not PageKind.UPDATE and key not in first and only in (None, key):
+        if page.status is PageStatus.SENT and page.kind not in (PageKind.UPDATE, *NOTICES) and key not in first and only in (None, key):
             contact = ladder.contact_of(page, rules)
             if contact is not None and contact.is_edited:
                 first[key] = page
