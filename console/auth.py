@@ -57,7 +57,7 @@ class Caller:
     def must_be(self, needed: Role, what: str) -> None:
         """Raise Refused (403) unless the role suffices."""
         if not self.role.may(needed):
-            raise Refused(403, f"{what} needs the role {needed}; this token is a {self.role}'s")
+            raise Refused(403, f"{what} needs the role {needed}; this token has the role {self.role}")
 
 
 class Tokens:

@@ -75,17 +75,21 @@ def _difference(
 
 def _view(change: RosterChange, kept: int, calendar: LeaveCalendar, query: LeaveQuery, result: Changed, now: int) -> LeaveView:
     zone = zone_of_person(query.person, result.after)
+    person = name_of(query.person, result.after)
     added = [each for each in change.absences if each.until_at > now]
-    says = [f"{name_of(query.person, result.after)} is away {span_words(each.from_at, each.until_at, zone, now)}" for each in added]
-    if added:
-        begins, ends = min(each.from_at for each in added), max(each.until_at for each in added)
+    ended = {*change.removed, *(each.id for each in change.absences if each.until_at <= now)}
+    gone = [each for each in result.before.roster.absences if each.id in ended]
+    says = [f"{person} is away {span_words(each.from_at, each.until_at, zone, now)}" for each in added]
+    says += [f"{person} is no longer away {span_words(max(each.from_at, now), each.until_at, zone, now)}" for each in gone]
+    if says:
+        begins, ends = min(each.from_at for each in (*added, *gone)), max(each.until_at for each in (*added, *gone))
         says = in_short(says) + roles_say(max(begins, now), ends, result.before, result.after, zone, now)
     return LeaveView(
         person=query.person,
         calendar=query.calendar,
         added=[absence_view(each, result.after) for each in added],
         kept=kept,
-        removed=len(change.removed) + len(change.absences) - len(added),
+        removed=len(gone),
         ignored=list(calendar.ignored),
         says=says or ["nothing has changed"],
     )

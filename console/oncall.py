@@ -273,7 +273,9 @@ async def remove_absence(call: Call) -> Reply:
     zone = views.zone_of_person(found.person, result.after)
     from_at = max(found.from_at, call.now)
     roles = await asyncio.to_thread(roles_say, from_at, found.until_at, result.before, result.after, zone, call.now)
-    return 200, _removed(found.id, ended, [f"{name_of(found.person, result.after)} is there", *roles])
+    still = [e for e in result.after.roster.absences if e.person == found.person and e.from_at <= from_at < e.until_at]
+    says = [f"{name_of(found.person, result.after)} is still away {span_words(e.from_at, e.until_at, zone, call.now)}" for e in still]
+    return 200, _removed(found.id, ended, [*(says or [f"{name_of(found.person, result.after)} is there"]), *roles])
 
 
 # --- swaps ------------------------------------------------------------------------------------------------------------------------------

@@ -24,6 +24,9 @@ from tocsin.store.roster import RosterEntry
 SENTENCES_MAX: Final = 20
 """Sentences in one answer; the last one says how many are left out."""
 
+SAID_MS_MIN: Final = 1_000
+"""What is shorter is not spoken of: it would begin and end at the same second."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -405,9 +408,18 @@ def _override_says(override: Override, shifts: Sequence[Shift], rules: Rules, no
             place = f" in place of {others}" if others else ""
             said.append(f"{person} is on duty {span_words(shift.from_at, shift.to_at, zone, now)}{place}")
     if not said:
-        whom = "" if override.replaces is None else f": {name_of(override.replaces, rules)} is not on duty then"
-        return [f"this changes nothing now{whom}"]
+        return [f"this changes nothing now{_why_nothing(override, shifts, rules)}"]
     return in_short(said)
+
+
+def _why_nothing(override: Override, shifts: Sequence[Shift], rules: Rules) -> str:
+    if override.replaces is None:
+        return ""
+    replaced = name_of(override.replaces, rules)
+    by = next((shift.override for shift in shifts if shift.person == override.replaces and shift.override is not None), None)
+    if by is None:
+        return f": {replaced} is not on duty then"
+    return f": {replaced} is on duty then by {by}, which stands; take that back, or make an override that replaces nobody"
 
 
 def _swap_says(swap: Swap, rules: Rules, now: int) -> list[str]:
@@ -426,6 +438,8 @@ def roles_say(from_at: int, until_at: int, before: Rules, after: Rules, zone: st
     said: list[str] = []
     for role in after.roles:
         for span_from, span_until, was, is_now in _differences(role, from_at, until_at, before, after):
+            if span_until - span_from < SAID_MS_MIN:
+                continue
             span = span_words(span_from, span_until, zone, now)
             gone = ", ".join(name_of(each, after) for each in was if each not in is_now)
             if is_now:

@@ -47,7 +47,7 @@ async def request_test_page(call: Call) -> Reply:
     if person is None:
         raise Unusable.field("person", "there is no person of this key in the rules")
     if body.contact >= len(person.contacts):
-        raise Unusable.field("contact", f"the person has {len(person.contacts)} contacts, counted from 0")
+        raise Unusable.field("contact", f"is none of this person's: there are {len(person.contacts)}")
     service = rules.services[-1].name
     title = f"Test page for {person.name}, asked for by {call.caller.name}"
 

@@ -330,11 +330,12 @@ def change_view(change: Change) -> ChangeView:
 
 
 def _input(name: str, value: Any) -> Any:
-    """Instants are numbers inside; here they are read by people."""
-    is_instant = (
-        isinstance(value, int) and not isinstance(value, bool) and (name in ("until", "at") or name.endswith(("_at", "_until", "_since")))
-    )
-    return rfc3339(value) if is_instant else value
+    """Instants are numbers inside, also those of several people (`quiet_until`); here they are read by people."""
+    if not (name in ("until", "at") or name.endswith(("_at", "_until", "_since"))):
+        return value
+    if isinstance(value, dict):
+        return {key: _input(name, each) for key, each in value.items()}
+    return rfc3339(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def change_event(change: Change) -> ChangeEvent:

@@ -8,6 +8,8 @@ import pytest
 from aiohttp import web
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from console.readmodel import Change
+from console.views import change_view, rfc3339
 from tests.console.conftest import HOUR, MINUTE, START, Site, running_console
 from tocsin.policy import events as ev
 from tocsin.policy.fingerprint import fingerprint
@@ -176,6 +178,11 @@ async def test_snoozing_silences_it_for_a_while(site: Site) -> None:
     assert (answer.status, answer.json["ladder"]["next_at"]) == (200, None)
     assert (await site.load(incident.number)).due_at == START + 2 * HOUR
     assert (await site.get(of(incident))).json["snoozed_until"] == "2026-02-16T19:55:00.000Z"
+
+
+def test_the_instants_of_several_people_are_read_as_instants_too() -> None:
+    change = Change(1, 1, 1, START, "OpenedByAlerts", "opened", "monitoring", "open", {"quiet_until": {"kim": START}, "paged": ["kim"]})
+    assert change_view(change).inputs == {"quiet_until": {"kim": rfc3339(START)}, "paged": ["kim"]}
 
 
 async def test_a_note_stands_in_the_history(site: Site) -> None:

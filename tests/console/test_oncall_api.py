@@ -206,6 +206,13 @@ async def test_an_override_that_fits_nobody_says_that_nothing_changes(duty: Site
     assert answer.json["says"] == ["this changes nothing now: 이서연 is not on duty then"]
 
 
+async def test_a_cover_in_place_of_somebody_who_is_on_duty_by_an_override_says_why_it_changes_nothing(duty: Site) -> None:
+    taken = (await override(duty, kind="take")).json["id"]
+    answer = await override(duty, person="jung", replaces="lee", kind="cover")
+    [said] = answer.json["says"]
+    assert said.startswith(f"this changes nothing now: 이서연 is on duty then by {taken}, which stands")
+
+
 # --- who may -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +254,16 @@ async def test_coming_back_ends_an_absence(duty: Site) -> None:
     assert await holder(duty) == ["kim"]
     assert (await duty.get("/api/v1/absences")).json["items"] == []
     assert len((await duty.get("/api/v1/absences", params={"ended": "true"})).json["items"]) == 1
+
+
+async def test_whoever_stepped_away_twice_is_still_away_when_one_of_them_is_taken_back(duty: Site) -> None:
+    await duty.post("/api/v1/absences", {"person": "kim", "for": "20m"})
+    duty.clock.advance(400)
+    again = (await duty.post("/api/v1/absences", {"person": "kim", "for": "20m"})).json
+    assert again["says"] == ["김민수 is away 02:55-03:15 KST", "nothing changes for any role"], "part of a second is not worth a word"
+    back = await duty.request("DELETE", f"/api/v1/absences/{again['id']}", by="admin-token")
+    assert back.json["says"][0] == "김민수 is still away 02:55-03:15 KST"
+    assert await holder(duty) == ["lee"]
 
 
 async def test_an_absence_that_leaves_a_role_empty_says_so(duty: Site) -> None:
@@ -487,6 +504,16 @@ async def test_importing_a_calendar_again_replaces_what_it_brought_and_leaves_th
     same = await leave(duty, WEEK, "DTSTART;VALUE=DATE:20260311")
     assert same.json["says"] == ["nothing has changed"]
     assert (await duty.deps.store.roster.load()).version == version
+
+
+async def test_leave_that_is_no_longer_in_the_calendar_is_said_to_be_over(duty: Site) -> None:
+    await leave(duty, WEEK)
+    answer = await leave(duty, "DTSTART;VALUE=DATE:20250101")
+    assert answer.json["removed"] == 1
+    assert answer.json["says"][:2] == [
+        "김민수 is no longer away Wed 2026-02-18 00:00 - Sat 2026-02-21 00:00 KST",
+        "duty-engineer: 김민수 Wed 2026-02-18 00:00 - Sat 2026-02-21 00:00 KST in place of 이서연",
+    ]
 
 
 async def test_an_override_given_to_somebody_on_leave_stands_when_the_calendar_comes_again(duty: Site) -> None:
