@@ -110,7 +110,7 @@ or, without an Alertmanager, prometheus.yml:
 
 def _first_page(settings: Settings) -> str:
     return f"""\
-Open a first incident; its page appears here:
+Open a first incident; pages over log: contacts appear here:
   curl -H 'Content-Type: application/json' -d {shlex.quote(FIRST_EVENT)} {_url(settings, "ingest")}/webhook/events
 
 See it, and answer it:
