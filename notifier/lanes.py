@@ -28,8 +28,8 @@ __all__ = ["DuePage", "Lanes", "Waiting", "page_lease_ms"]
 BUNDLE_MAX = 100
 """Incidents in one message; the rest follows in the next."""
 
-LOOK_S = 1.0
-"""How often it is looked whether anything may go, when nothing says so."""
+LOOK_S = 10.0
+"""How often it is looked whether anything may go, when nothing says so: everything that changes it does."""
 
 KEEP_WINDOWS_S = 1.0
 """How often what the limits must know after a restart is written to the store: a kill forgets at most so much."""
@@ -71,6 +71,7 @@ class Lanes:
         self._claiming_since: int | None = None
         self._stopping = False
         self._wake = asyncio.Event()
+        self._has_sent = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -157,6 +158,7 @@ class Lanes:
         while able and self._sends < self._deps.settings.sends_at_once_max:
             account = min(able, key=lambda a: (place.urgency if (place := a.first()) else 0, a.sending))
             lane = account.next(now)
+            self._has_sent.set()
             self._sends += 1
             self._idle.clear()
             group.create_task(self._serve(lane, now))
@@ -200,6 +202,7 @@ class Lanes:
             window = lane.account.contact_window(lane, rule) if any(rule.counts(w) for w in ready) else None
             if window is not None:
                 window.take(now)
+                self._has_sent.set()
             outcome = await self._sender.send(lane.address, [w.due for w in ready])
             if window is not None and not may_have_arrived(outcome):
                 window.give_back(now)
@@ -248,6 +251,8 @@ class Lanes:
 
     async def _keep_windows(self) -> None:
         while True:
+            await self._has_sent.wait()
+            self._has_sent.clear()
             await self._deps.clock.wait(KEEP_WINDOWS_S, asyncio.Event())
             await self._write_windows()
 
