@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -236,6 +237,19 @@ def test_what_the_caller_does_is_followed_when_time_is_next_looked_at_though_it_
     assert world.handed == []
     world.advance(NIGHT)
     assert [(each.at, each.page.person) for each in world.handed] == [(NIGHT, "kim")]
+
+
+@pytest.mark.parametrize("clears_first", [True, False])
+def test_an_alert_whose_sender_shortens_its_end_expires_at_the_new_end(clears_first: bool) -> None:
+    """Found by the two worlds above: it was looked at only when the old end came."""
+    decisions: list[Decision] = []
+    world = Simulator(make_rules(), NIGHT, observe=decisions.append)
+    world.report([fires("Disk")])
+    shorter = fires("Disk", good_for_ms=5 * MINUTE)._replace(annotations={"value": "91"})
+    cleared = shorter._replace(status=AlertStatus.RESOLVED, ends_at=NIGHT)
+    world.report([cleared, shorter] if clears_first else [shorter])
+    world.advance(NIGHT + 5 * MINUTE)
+    assert decisions[-1].reason is Reason.ALL_CLEAR
 
 
 def test_who_answers_before_time_is_looked_at_is_not_paged() -> None:

@@ -189,7 +189,7 @@ class AlertBook:
         for key, ref in folded.refs.items():
             old = self.alerts.get(key)
             self.alerts[key] = ref
-            if ref.firing and (old is None or not old.firing):
+            if ref.firing and (old is None or not old.firing or ref.ends_at < old.ends_at):
                 heapq.heappush(self._ends, (ref.ends_at, key))
         self.tallies.update(folded.tallies)
         for number in folded.tallies:
