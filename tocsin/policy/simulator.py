@@ -48,15 +48,21 @@ def takes_all(page: Page, incident: Incident, at: int) -> Event | None:
 
 
 class Simulator:
-    """One world. `now` only moves by `advance`; `rules` may be replaced at any time, as a reload does."""
+    """One world. `now` only moves by `advance`; `rules` may be replaced at any time, as a reload does.
 
-    def __init__(self, rules: Rules, now: int, *, provider: Provider = takes_all, observe: Observer | None = None) -> None:
+    `lazy`: what only counts alerts of an incident that fires anyway waits for its next change, as in the correlator in a storm.
+    """
+
+    def __init__(
+        self, rules: Rules, now: int, *, provider: Provider = takes_all, observe: Observer | None = None, lazy: bool = False
+    ) -> None:
         self.rules = rules
         self.now = now
         self.handed: list[Handed] = []
         self.opened = 0
         self._provider = provider
         self._observe = observe
+        self._flush = not lazy
         self._book = AlertBook(1)
         self._alerts: dict[str, Alert] = {}
         self._keys: dict[int, set[str]] = {}
@@ -147,6 +153,8 @@ class Simulator:
 
     def _expire(self) -> None:
         due = self._book.expired(self.now, EXPIRIES_MAX)
+        if not due:
+            return
         over = (self._alerts[key]._replace(status=AlertStatus.RESOLVED, ends_at=ref.ends_at) for key, ref in due)
         self._fold((alert, EXPIRED) for alert in over)
 
@@ -158,7 +166,7 @@ class Simulator:
         for alert, how in reports:
             news[alert.key] = alert
             fold.take(alert.key, alert.ends_at, _body(alert), b"", how)
-        folded = fold.finish()
+        folded = fold.finish(flush=self._flush)
         for number, records in folded.records.items():
             self._keys.setdefault(number, set()).update(records)
             self._alerts.update({key: news[key] for key in records})

@@ -100,6 +100,25 @@ def explain_command(
     raise typer.Exit(explain(about, at=at, person=person, rules=rules, url=url, form=form))
 
 
+@app.command("simulate")
+def simulate_command(
+    alerts: Annotated[
+        str, typer.Option("--alerts", metavar="FILE", help="Recorded alerts, one JSON object in each line; - is standard input.")
+    ],
+    rules: Annotated[
+        str | None, typer.Option("--rules", metavar="FILE", help="The rules file; else TOCSIN_CONFIG_FILE or alert_rules.yaml.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="FILE", help="Other rules: show what --rules would change.")] = None,
+    answered_after: Annotated[str, typer.Option(help="How long after a page its person answers, like 5m; or never.")] = "5m",
+    go_on: Annotated[str, typer.Option(help="How long to go on after the last alert, like 8h.")] = "0s",
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Replay recorded alerts through a rules file: incidents, pages for each person, nights."""
+    from tocsin.runtime.commands.simulate import Asked, simulate
+
+    raise typer.Exit(simulate(Asked(alerts, rules, against, answered_after, go_on), form))
+
+
 @app.command("test-page")
 def page_somebody(
     person: Annotated[str, typer.Argument(help="Whom to page, by the key in the rules.")],
