@@ -193,6 +193,33 @@ def test_an_empty_role_is_a_gap_and_the_next_rung_is_due_at_once() -> None:
     assert any("now because the one before it reaches nobody" in step for step in said(explanation, About.RUNG))
 
 
+def test_a_ladder_that_reaches_nobody_ends_at_the_emergency_contacts_and_is_told_once() -> None:
+    nobody = (
+        HOUSE.replace("duty: {schedule: nights}", "duty: []").replace("engineer: [lee]", "engineer: []").replace("lead: [choi]", "lead: []")
+    )
+    explanation = asked({"alertname": "Slow", "severity": "critical"}, rules=house(nobody + "emergency: {to: ['log:']}\n"))
+    assert [rung.at - NIGHT for rung in explanation.rungs] == [0, 0, 0]
+    assert [(page.at - NIGHT, page.person) for page in explanation.pages] == [(0, "emergency"), (20 * MINUTE, "emergency")]
+    assert len(said(explanation, About.LAST_RESORT)) == 2
+    without = asked({"alertname": "Slow", "severity": "critical"}, rules=house(nobody))
+    assert without.pages == ()
+    assert any("the ladder is exhausted and nobody is left to page, again every 20m" in gap for gap in said(without, About.GAP))
+
+
+def test_who_has_no_contact_is_a_gap() -> None:
+    rules = house(HOUSE.replace("choi: {contacts: ['log:']}", "choi: {}"))
+    gaps = said(asked({"alertname": "Slow", "severity": "critical"}, rules=rules), About.GAP)
+    assert any("choi has no contact and cannot be paged" in gap for gap in gaps)
+    assert not any("choi is named in lead" in gap for gap in gaps)
+
+
+def test_a_severity_without_rungs_is_said_to_page_nobody() -> None:
+    rules = house(HOUSE.replace("3: {0s: engineer}", "3: {}"))
+    told = said(asked({"alertname": "Slow"}, rules=rules))
+    assert any("severity 3 has no rungs in the ladder standard: nobody is paged" in each for each in told)
+    assert not any("climbs the ladder" in each for each in told)
+
+
 def test_an_override_and_an_absence_are_told_with_who_made_them_and_why() -> None:
     roster = Roster(
         1,

@@ -6,7 +6,7 @@ Owns the words and the lines of the rules they rest on. Who holds a role is aske
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from tocsin.policy import oncall
@@ -30,13 +30,14 @@ _CAUSES: Final = {
 class HeldBy:
     """A sentence on one person's hold on a role, `FILE:LINE` of the rule it rests on; `person` is None when it says that nobody is there.
 
-    `holds` is whether the person holds the role then.
+    `holds` is whether the person holds the role then; `is_gap` whether what it says keeps a page from somebody.
     """
 
     person: str | None
     holds: bool
     said: str
     place: str
+    is_gap: bool = False
 
 
 def local_time(at: int, zone: str) -> str:
@@ -56,11 +57,12 @@ def who_holds(role: str, at: int, rules: Rules) -> tuple[HeldBy, ...]:
     if not holders:
         said.append(HeldBy(None, False, f"nobody holds {role} then", rules.places.of("roles", role)))
     said += [
-        HeldBy(person, True, f"{person} has no contact and cannot be paged", rules.places.of("people", person))
+        HeldBy(person, True, f"{person} has no contact and cannot be paged", rules.places.of("people", person), is_gap=True)
         for person in holders
         if not can_be_paged(person, rules)
     ]
-    return tuple(sorted(said, key=lambda each: not each.holds))
+    marked = (replace(each, is_gap=each.is_gap or not each.holds) for each in said)
+    return tuple(sorted(marked, key=lambda each: each.is_gap))
 
 
 def _said(role: Role, at: int, rules: Rules) -> Iterator[HeldBy]:

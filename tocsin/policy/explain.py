@@ -205,6 +205,8 @@ def _plan_steps(service: Service, severity: int, path: tuple[str | int, ...], ru
     if severity == LOW:
         yield Step(About.PLAN, f"severity {LOW} opens an incident and pages nobody", ladder_place)
         return
+    if not ladder.rungs[severity - 1]:
+        return
     holds = format_duration(ladder.acknowledged_for_ms[severity - 1])
     until = "until it is resolved, whoever has it" if ladder.until == "resolved" else f"until it is acknowledged, which holds for {holds}"
     yield Step(About.PLAN, f"climbs the ladder {ladder.name} {until}", ladder_place)
@@ -249,7 +251,17 @@ class _Course:
         alert = Alert("explained", "", AlertStatus.FIRING, self.labels, {}, self.at, until + 1)
         self.world.report([alert])
         self.world.advance(until)
+        self.decisions = list(self._until_first_repeat())
         self.rungs += self._planned()
+
+    def _until_first_repeat(self) -> Iterator[tuple[int, Decision]]:
+        """Leave out what is only said again: a ladder that reaches nobody repeats its end before the time of its last rung."""
+        is_exhausted = False
+        for at, decision in self.decisions:
+            yield at, decision
+            if is_exhausted and decision.inputs.get("last_resort"):
+                return
+            is_exhausted = is_exhausted or bool(decision.inputs.get("last_resort"))
 
     @property
     def incident(self) -> Incident:
@@ -268,8 +280,14 @@ class _Course:
 
     def pages(self) -> tuple[PlannedPage, ...]:
         """Return every page that would go out by then, and those that wait for their turn."""
-        handed = [(each.at, each.page) for each in self.world.handed if each.page.kind is PageKind.PAGE]
-        waiting = [(page.due_at, page) for page in self.incident.pages if page.status is PageStatus.PENDING and page.kind is PageKind.PAGE]
+        end_at = self.decisions[-1][0]
+        handed = [(each.at, each.page) for each in self.world.handed if each.page.kind is PageKind.PAGE and each.at <= end_at]
+        gone = {page.id for _, page in handed}
+        waiting = [
+            (page.due_at, page)
+            for page in self.incident.pages
+            if page.status is PageStatus.PENDING and page.kind is PageKind.PAGE and page.id not in gone
+        ]
         return tuple(self._page(at, page) for at, page in sorted([*handed, *waiting], key=lambda each: each[0])[:PAGES_MAX])
 
     def _page(self, at: int, page: Page) -> PlannedPage:
@@ -314,7 +332,7 @@ class _Course:
         yield Step(About.RUNG, words, self.rules.places.of(*path), at)
         for role in rung.roles:
             for each in who_holds(role, at, self.rules):
-                yield Step(About.ROLE if each.holds else About.GAP, each.said, each.place, at)
+                yield Step(About.GAP if each.is_gap else About.ROLE, each.said, each.place, at)
 
     def _empty(self, decision: Decision, indices: list[int], at: int) -> Iterator[Step]:
         nobody = set(_names(decision, "nobody_in"))
@@ -362,11 +380,7 @@ class _Course:
         roles = ", ".join(decision.incident.plan.ladder.last_resort) or "none"
         yield Step(About.LAST_RESORT, f"the ladder is exhausted: {', '.join(people)} (last resort: {roles}){again}", place, at)
         for role in decision.incident.plan.ladder.last_resort:
-            yield from (
-                Step(About.GAP, each.said, each.place, at)
-                for each in who_holds(role, at, self.rules)
-                if not each.holds or (each.person is not None and not can_be_paged(each.person, self.rules))
-            )
+            yield from (Step(About.GAP, each.said, each.place, at) for each in who_holds(role, at, self.rules) if each.is_gap)
 
 
 def _indices(decision: Decision) -> tuple[int, ...]:
