@@ -11,6 +11,12 @@ from tocsin.runtime.metrics import Metrics
 from tocsin.runtime.rulesfile import RulesInvalid
 from tocsin.store.wire import StoreAway
 
+SILENT_MAX_S = 15.0
+"""How long a connection may take for the headers of a request; the library would wait for an hour."""
+
+LINGER_S = 2.0
+"""How long the rest of a body that was refused is still read, so that its sender can read the answer."""
+
 SHUTDOWN_S = 3.0
 """How long open requests may go on once the listener closes."""
 
@@ -48,9 +54,18 @@ def add_health_routes(
     app.router.add_get("/metrics", make_aiohttp_handler(registry=metrics.registry))
 
 
-async def listen(app: web.Application, host: str, port: int) -> web.AppRunner:
-    """Start serving; `await runner.cleanup()` ends it. Raises OSError when the address is taken."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
+async def listen(app: web.Application, host: str, port: int, *, silent_max_s: float = SILENT_MAX_S) -> web.AppRunner:
+    """Start serving; `await runner.cleanup()` ends it. A connection whose next request has not come whole up to its body
+    `silent_max_s` after it was made, or after its last answer, is closed. Raises OSError when the address is taken.
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=silent_max_s,
+        lingering_time=LINGER_S,
+    )
     await runner.setup()
     await web.TCPSite(runner, host, port, backlog=1024).start()
     return runner

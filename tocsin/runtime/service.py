@@ -145,7 +145,7 @@ async def run_role(name: str, build: Callable[[Deps], Role], settings: Settings)
     listener.add_health_routes(app, metrics=metrics, not_ready=lambda: running.starting or role.not_ready(), reload=rules.reload)
     role.add_routes(app)
     host, port = settings.listen_address(name)
-    runner = await listener.listen(app, host, port)
+    runner = await listener.listen(app, host, port, silent_max_s=settings.read_timeout_s)
     log.info("listening", address=f"{host}:{port}")
     try:
         await _run(role, deps, clock, running)
