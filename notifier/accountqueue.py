@@ -60,7 +60,10 @@ RINGING_LIMIT = Limit(1, BUNDLE_MS)
 """Contacts that ring hear of severity 2 and below once in two minutes, of everything that fell due meanwhile."""
 
 FLOOD_LIMIT = Limit(20, BUNDLE_MS)
-"""What any other contact gets in two minutes before severity 2 and below is bundled likewise, unless the person set a limit."""
+"""What any other person's contact gets in two minutes before severity 2 and below is bundled likewise, unless the person set a limit."""
+
+PROGRAMS = ("webhook", "log")
+"""Channels that programs read: without a limit of their own they get everything at once."""
 
 ONE_ADDRESS = ("dingtalk", "wecom", "feishu", "apprise")
 """Channels whose account is the whole address: each robot has its own limit."""
@@ -104,8 +107,8 @@ class Lane:
     busy: bool = False
     place: Place | None = None
 
-    def rule(self) -> ContactRule:
-        """Return how much the contact takes."""
+    def rule(self) -> ContactRule | None:
+        """Return how much the contact takes, None when it takes everything."""
         own = next((w.contact_limit for w in self.waiting.values() if w.contact_limit is not None), None)
         return ContactRule.of(own, self.account.channel)
 
@@ -122,10 +125,12 @@ class ContactRule:
     own: bool
 
     @classmethod
-    def of(cls, own: Limit | None, channel: str) -> ContactRule:
-        """Return the rule of a contact: its person's, or its channel's."""
+    def of(cls, own: Limit | None, channel: str) -> ContactRule | None:
+        """Return the rule of a contact: its person's, or its channel's; None for none."""
         if own is not None:
             return cls(own, HELD_MAX_MS, own=True)
+        if channel in PROGRAMS:
+            return None
         return cls(RINGING_LIMIT if channel in RINGING else FLOOD_LIMIT, 0, own=False)
 
     def counts(self, waiting: Waiting) -> bool:
@@ -333,6 +338,8 @@ class AccountQueue:
 
     def _beyond_contact(self, lane: Lane, now: int) -> list[Held | Denied]:
         rule = lane.rule()
+        if rule is None:
+            return []
         counted = [w for w in lane.waiting.values() if rule.counts(w)]
         window = self.contact_window(lane, rule)
         if not counted or window.is_empty(now):

@@ -199,7 +199,8 @@ class Lanes:
             if not ready:
                 return None
             now = self._deps.clock.now_ms()
-            window = lane.account.contact_window(lane, rule) if any(rule.counts(w) for w in ready) else None
+            counts = rule is not None and any(rule.counts(w) for w in ready)
+            window = lane.account.contact_window(lane, rule) if rule is not None and counts else None
             if window is not None:
                 window.take(now)
                 self._has_sent.set()

@@ -181,9 +181,14 @@ def test_an_account_is_a_provider_a_host_or_a_robot_and_its_name_holds_no_secret
     assert account_of("webhook+https://user:secret@hooks.example.com/a")[2] == "webhook hooks.example.com"
 
 
-def test_what_rings_takes_one_in_two_minutes_and_everything_else_twenty_unless_the_person_says_otherwise() -> None:
-    assert (ContactRule.of(None, "tel").limit, ContactRule.of(None, "mail").limit) == (RINGING_LIMIT, FLOOD_LIMIT)
-    assert ContactRule.of(Limit(5, 15 * MINUTE), "tel").limit == Limit(5, 15 * MINUTE)
+def test_what_rings_takes_one_in_two_minutes_other_people_twenty_and_programs_everything_unless_the_rules_say_otherwise() -> None:
+    def limit_of(own: Limit | None, channel: str) -> Limit | None:
+        rule = ContactRule.of(own, channel)
+        return None if rule is None else rule.limit
+
+    assert [limit_of(None, channel) for channel in ("tel", "mail", "webhook")] == [RINGING_LIMIT, FLOOD_LIMIT, None]
+    own = Limit(5, 15 * MINUTE)
+    assert [limit_of(own, channel) for channel in ("tel", "mail", "webhook")] == [own, own, own]
 
 
 # --- over a real store --------------------------------------------------------------------------------------------------------------------
@@ -269,7 +274,8 @@ async def test_held_pages_of_what_is_acknowledged_are_never_sent(world: World) -
     assert titles(world) == [["A"], ["C"]]
 
 
-async def test_a_flood_of_lesser_pages_to_one_contact_becomes_a_few_messages(world: World) -> None:
+async def test_a_flood_of_lesser_pages_to_one_person_becomes_a_few_messages(world: World) -> None:
+    limited(world, "20/2m")
     async with world.notifier() as notifier:
         for n in range(60):
             await fold(world, f"A{n}")
@@ -279,6 +285,14 @@ async def test_a_flood_of_lesser_pages_to_one_contact_becomes_a_few_messages(wor
     messages = titles(world)
     assert [len(message) for message in messages] == [1] * 20 + [40]
     assert [title for message in messages for title in message] == [f"A{n}" for n in range(60)]
+
+
+async def test_a_program_gets_every_page_at_once(world: World) -> None:
+    async with world.notifier() as notifier:
+        for n in range(60):
+            await fold(world, f"A{n}")
+            await world.settle(notifier)
+    assert titles(world) == [[f"A{n}"] for n in range(60)]
 
 
 async def test_a_limit_is_kept_over_a_restart(world: World) -> None:
