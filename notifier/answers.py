@@ -137,9 +137,12 @@ class Answers:
 
     # --- receipts ------------------------------------------------------------------------------------------------------------------
 
-    async def arrived(self, page_id: str, receipt: str = "") -> None:
-        """The provider says that a page arrived; late and repeated words change nothing. Raises StoreAway: let it say so again."""
-        await self._came(page_id, PageDelivered(page_id, receipt))
+    async def arrived(self, page_id: str, receipt: str = "", *, corrects: bool = True) -> None:
+        """The provider says that a page arrived; late and repeated words change nothing. Raises StoreAway: let it say so again.
+
+        `corrects` a word that it did not arrive.
+        """
+        await self._came(page_id, PageDelivered(page_id, receipt, corrects=corrects))
 
     async def failed(self, page_id: str, why: str) -> None:
         """The provider took a page and says now that it did not arrive: the next contact at once. Raises StoreAway."""

@@ -208,12 +208,13 @@ class PagesSaid:
         return PagesSaid(tuple(f"INC-{each}.{packed[0]}" for each in packed[1:]))
 
 
-async def tell(answers: Answers, said: PagesSaid, *, receipt: str, failed: str | None) -> None:
-    """Say that pages arrived, or why they did not. Raises HTTPServiceUnavailable while the store is away."""
+async def tell(answers: Answers, said: PagesSaid, *, receipt: str, failed: str | None, corrects: bool = True) -> None:
+    """Say that pages arrived, or why they did not; `corrects` an earlier word that they did not. Raises HTTPServiceUnavailable while the
+    store is away."""
     try:
         async with asyncio.timeout(ACT_LIMIT_S):
             for page in said.pages:
-                await (answers.arrived(page, receipt) if failed is None else answers.failed(page, failed))
+                await (answers.arrived(page, receipt, corrects=corrects) if failed is None else answers.failed(page, failed))
     except (StoreAway, TimeoutError):
         _log.warning("receipt_not_recorded", page=said.pages[0], why="the store does not answer")
         raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"}) from None

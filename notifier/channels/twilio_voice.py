@@ -129,7 +129,8 @@ class TwilioVoiceChannel:
         if answered_by.startswith(("machine", "fax")):
             failed = "a machine answered"
         if failed is not None or status == "completed":
-            await tell(answers, about, receipt=fields.get("CallSid", ""), failed=failed)
+            # A call that a machine took ends like any other: that it is over does not say that a person heard it.
+            await tell(answers, about, receipt=fields.get("CallSid", ""), failed=failed, corrects=False)
         return web.Response(status=204)
 
     async def _key(self, fields: Fields, said: _Said, answers: Answers) -> web.Response:

@@ -334,6 +334,10 @@ async def test_a_machine_that_answers_acknowledges_nothing_and_the_next_contact_
     await tel.world.settle(tel.notifier)
     assert await tel.state(incident.number) == (State.OPEN, None)
     assert tel.world.arrived() == [("/kim/2", 0)]
+    page = (await tel.world.incident()).pages[0]
+    assert (page.status, page.delivered_at) == (PageStatus.FAILED, None), "that the call is over is not that somebody heard it"
+    await twilio.press(call, "4")
+    assert (await tel.world.incident()).pages[0].delivered_at is not None, "who presses a key was there after all"
 
 
 @pytest.mark.parametrize("status", ["no-answer", "busy", "failed", "canceled"])

@@ -132,7 +132,7 @@ def page_unreachable(incident: Incident, event: ev.PageUnreachable, now: int, ru
 def page_delivered(incident: Incident, event: ev.PageDelivered, now: int, rules: Rules) -> Result:
     """It arrived: nothing is awaited any more. A provider may say so before our record of the attempt, or twice."""
     page = ladder.find_page(incident, event.page_id)
-    if page is None or page.delivered_at is not None:
+    if page is None or page.delivered_at is not None or (page.status is PageStatus.FAILED and not event.corrects):
         return incident, Reason.IGNORED, {"page": event.page_id}
     arrived = replace(page, delivered_at=now, receipt=page.receipt or event.receipt, receipt_due_at=None, receipt_missed=False)
     if page.status is not PageStatus.SENT:

@@ -86,11 +86,15 @@ class PageHeld:
 
 @dataclass(frozen=True, slots=True)
 class PageDelivered:
-    """The provider says that a page arrived. It may say so late, twice, or before its own answer is recorded."""
+    """The provider says that a page arrived. It may say so late, twice, or before its own answer is recorded.
+
+    `corrects` a word that it did not arrive: a key that was pressed does, the mere end of a call that a machine answered does not.
+    """
 
     page_id: str
     receipt: str = ""
     actor: str = NOTIFIER
+    corrects: bool = True
 
 
 @dataclass(frozen=True, slots=True)
