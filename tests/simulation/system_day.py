@@ -29,7 +29,7 @@ from tests.simulation.system_process import Counter, Door, Process, Role
 from tests.simulation.system_providers import Manners, PretendChannels, Providers
 from tests.simulation.system_referee import Referee
 from tests.simulation.system_seam import Living, Network, Request, ServerLine, Weather
-from tests.simulation.system_timeline import NOBODY, SimulatedClock, Timeline
+from tests.simulation.system_timeline import NOBODY, Circling, NothingToDo, SimulatedClock, Timeline
 from tests.simulation.system_town import DAY_S, HOUR, SHARDS, Day, Happening, draw_day
 from tests.simulation.system_verdict import judge
 from tocsin.policy import events as ev
@@ -38,7 +38,7 @@ from tocsin.policy.roster import Absence, Override
 from tocsin.policy.rosterchange import RosterChange
 from tocsin.policy.rules import Rules, group_key, shard_of_group
 from tocsin.runtime.rulesfile import load_rules
-from tocsin.runtime.service import Deps
+from tocsin.runtime.service import HEARTBEAT_S, Deps
 from tocsin.runtime.settings import Settings
 from tocsin.store import keys
 from tocsin.store.bell import Message
@@ -84,7 +84,10 @@ def live_through(seed: int, url: str, days: float = 1.0) -> Report:
     """Live through the day of a seed on the store at `url`, whose contents are thrown away."""
     life = Life(draw_day(seed, days), url)
     with asyncio.Runner(loop_factory=lambda: life.timeline) as runner:
-        runner.run(life.run())
+        try:
+            runner.run(life.run())
+        except (Circling, NothingToDo) as error:
+            life.referee.fault(f"the day does not end: {type(error).__name__}, steps {life.referee.steps.most_common(4)}")
     asyncio.run(life.end())
     return life.report()
 
@@ -102,7 +105,7 @@ class Life:
         self.wall_offset_s = 0.0
         self.clock = SimulatedClock(read_wall=self.wall, read_monotonic=self.timeline.time)
         self.rules: list[Rules] = [load_rules(day.rules, file_name="town", environment={}, read_file=str, version=1)]
-        self.referee = Referee(self.clock.now_ms, self.excused_ms, day.calm, self.rules)
+        self.referee = Referee(self.clock.now_ms, self.excused_ms, lambda: round(self._jumps_ms) + 5, day.calm, self.rules)
         weather = Weather() if day.calm else day.weather
         network_draw = random.Random(f"{day.seed}/network")
         self.network = Network(self.timeline, self.server, weather, network_draw, self._saw, self._rings)
@@ -216,6 +219,9 @@ class Life:
         present_ms = notifier.clock.now_ms()
         if self.wall() * 1000 - present_ms > 1_000:
             return 0.0  # a jump is being held
+        clocks = [process.clock.now_ms() for process in self.running.values() if process.ready and process.clock is not None]
+        if max(clocks) - min(clocks) > 1_000:
+            return now + HEARTBEAT_S  # who was restarted after a jump back is behind, until others have acted
         due_ms = self._next_due(present_ms)
         if due_ms <= present_ms:
             return 0.0
@@ -225,16 +231,16 @@ class Life:
         return target
 
     def _next_due(self, present_ms: int) -> int:
-        found = present_ms + 3_600_000
+        commands: list[tuple[bytes, ...]] = []
         for shard in range(SHARDS):
             at = ShardKeys(shard)
-            if self.server.call(b"HLEN", at.claims.encode()) or self.server.call(b"XLEN", at.intake.encode()):
-                return 0
-            for key in (at.timers, at.outbox):
-                first = self.server.call(b"ZRANGE", key.encode(), b"0", b"0", b"WITHSCORES")
-                if first:
-                    found = min(found, int(float(first[1])))
-        return found
+            commands += [(b"HLEN", at.claims.encode()), (b"XLEN", at.intake.encode())]
+            commands += [(b"ZRANGE", key.encode(), b"0", b"0", b"WITHSCORES") for key in (at.timers, at.outbox)]
+        answers = self.server.call_many(commands)
+        if any(answer for answer in answers if isinstance(answer, int)):
+            return 0
+        first = [int(float(answer[1])) for answer in answers if isinstance(answer, list) and answer]
+        return min([*first, present_ms + 3_600_000])
 
     def excused_ms(self, span_ms: int) -> int:
         """Return how much of the last `span_ms` nobody could work: notifier or store away, frozen, or the clock put wrong."""
@@ -435,8 +441,7 @@ class Life:
     # --- people ------------------------------------------------------------------------------------------------------------------------
 
     def _handed(self, process: Process, to: str, message: PageMessage, kind: str) -> None:
-        clock_ms = self.clock.now_ms() + round(max(0.0, self._jumps_ms))
-        self.referee.handed(process.label, to, message, kind, clock_ms)
+        self.referee.handed(process.label, to, message, kind)
 
     def _arrives(self, to: str, message: PageMessage, answers: Answers | None) -> None:
         """Somebody's phone rings."""

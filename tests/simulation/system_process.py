@@ -168,7 +168,7 @@ class Process:
                 for loop in role.loops():
                     group.create_task(loop())
                 group.create_task(self._follow_rules(deps))
-                group.create_task(self._beat(deps))
+                group.create_task(self._beat(deps, clock))
                 role.on_gap()
         except* Fenced:
             self.fault = "fenced"
@@ -201,10 +201,11 @@ class Process:
                 await self._network.timeline.pause(STORE_RETRY_S)
                 self._rules_published.set()
 
-    async def _beat(self, deps: Deps) -> None:
+    async def _beat(self, deps: Deps, clock: SimulatedClock) -> None:
         while True:
             try:
                 await deps.store.beat(self.name, deps.clock.now_ms())
+                clock.raise_floor(await deps.store.clock_floor())
             except StoreAway:
                 pass  # the next one says it
             await deps.clock.wait(HEARTBEAT_S, asyncio.Event())

@@ -89,6 +89,7 @@ class Referee:
 
     now_ms: Callable[[], int]
     excused_ms: Callable[[int], int]
+    ahead_ms: Callable[[], int]
     calm: bool
     rules: list[Rules]
     violations: list[str] = field(default_factory=list)
@@ -134,7 +135,7 @@ class Referee:
             match request.name:
                 case "commit":
                     self._committed(label, read_commit(request), answer)
-                case "take_over":
+                case "take_over" if int(answer) >= 0:
                     self._fences[request.names[0].decode().partition(":")[0], request.arguments[0]] = int(answer)
                 case "claim" if answer[0] == b"OK":
                     self._must_hold_role(label, "claim", request.names[2], request.arguments)
@@ -189,8 +190,11 @@ class Referee:
         self.incidents[after.number] = after
         for entry in entries:
             page = entry["inputs"].get("page", "")
-            if entry["reason"] == Reason.PAGE_SENT and page in self.attempts:
-                self.attempts[page][-1].recorded = True
+            if entry["reason"] == Reason.PAGE_SENT:
+                if not any(each.kind == "taken" for each in self.attempts.get(page, ())):
+                    self.fault(f"{page} is recorded as sent, and no provider has said so")
+                elif self.attempts[page][-1].kind == "taken":
+                    self.attempts[page][-1].recorded = True
 
     def _judge(self, before: Incident | None, after: Incident, entry: dict[str, Any]) -> None:
         decision = Decision(before, after, Reason(entry["reason"]), entry["actor"], entry["event"], entry["inputs"])
@@ -271,6 +275,8 @@ class Referee:
         if page is None or page.status is not PageStatus.PENDING:
             self.fault(f"{label}: {page_id} was begun and is {page and page.status}")
             return
+        if page.due_at - self.ahead_ms() > self.now_ms():
+            self.fault(f"{label}: {page_id} was begun at {self.now_ms()}, {page.due_at - self.now_ms()} ms before it was due")
         if page.kind not in CALLING:
             return
         old = self._born[page_id] < self._acknowledged.get(number, 0)
@@ -279,7 +285,7 @@ class Referee:
         if not incident.is_live:
             self.fault(f"{label}: {page_id} was begun and {incident.id} is {incident.state}")
 
-    def handed(self, label: str, to: str, message: PageMessage, kind: str, clock_ms: int) -> None:
+    def handed(self, label: str, to: str, message: PageMessage, kind: str) -> None:
         """A provider is called: this is the instant at which it would ring."""
         self._note(self.now_ms(), label, to, message.pages or message.page_id, message.attempt, kind)
         self.steps["call of a provider"] += 1
@@ -296,6 +302,3 @@ class Referee:
             self._begun[label, page_id] -= 1
             if sum(each.kind in ARRIVES for each in attempts) > COPIES_MAX:
                 self.fault(f"{page_id}: more than {COPIES_MAX} copies: {[each.kind for each in attempts]}")
-            page = next((p for p in self.incidents[int(page_id[4:].partition(".")[0])].pages if p.id == page_id), None)
-            if page is not None and page.status is PageStatus.PENDING and page.due_at > clock_ms:
-                self.fault(f"{page_id}: handed over {page.due_at - clock_ms} ms before it was due")

@@ -73,10 +73,15 @@ class ServerLine:
 
     def call(self, *command: bytes) -> Answer:
         """Ask past everything that is simulated."""
-        [answer] = self.exchange(_packed(*command), 1)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        return self.call_many([command])[0]
+
+    def call_many(self, commands: Sequence[tuple[bytes, ...]]) -> list[Answer]:
+        """Ask several questions in one exchange."""
+        answers = self.exchange(b"".join(_packed(*command) for command in commands), len(commands))
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     def exchange(self, packed: bytes, count: int) -> list[Answer]:
         self._line.sendall(packed)

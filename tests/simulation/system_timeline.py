@@ -35,9 +35,16 @@ NOBODY = Context()
 
 LEAP_MAX_S = 3600.0
 
+TURNS_MAX = 300_000
+"""A day takes some ten thousand; one that takes so many turns in a circle."""
+
 
 class NothingToDo(Exception):
     """Nothing can run and nothing is set for later: a deadlock."""
+
+
+class Circling(Exception):
+    """The day does not end."""
 
 
 def never(_now: float) -> float:
@@ -115,6 +122,8 @@ class Timeline(asyncio.BaseEventLoop):
                 owner.held.append(handle)
                 continue
             self.turns += 1
+            if self.turns == TURNS_MAX:
+                raise Circling
             handle._run()  # noqa: SLF001  as the loops of the library do
 
     def _move_on(self) -> None:

@@ -215,7 +215,7 @@ async def _run(role: Role, deps: Deps, clock: SystemClock, running: _Running) ->
             if not running.stopping.is_set():
                 tasks += [group.create_task(loop()) for loop in role.loops()]
                 tasks += [group.create_task(bell.run()), group.create_task(_follow_rules(deps, rules_published))]
-                tasks += [group.create_task(_beat(role.name, deps)), group.create_task(_reload_on_hangup(deps))]
+                tasks += [group.create_task(_beat(role.name, deps, clock)), group.create_task(_reload_on_hangup(deps))]
                 await running.stopping.wait()
                 running.starting = "stopping"
                 await _drain(role, deps)
@@ -252,11 +252,16 @@ async def _follow_rules(deps: Deps, published: asyncio.Event) -> None:
             published.set()
 
 
-async def _beat(name: str, deps: Deps) -> None:
-    """Say every few seconds that this role works, and keep `store_up` true to life."""
+async def _beat(name: str, deps: Deps, clock: SystemClock) -> None:
+    """Say every few seconds that this role works, and keep `store_up` true to life.
+
+    The latest instant at which anybody has acted is everybody's present: else, after the machine's clock was set back, a process that was
+    restarted would let the pages wait that one which was not has made due.
+    """
     while True:
         try:
             await deps.store.beat(name, deps.clock.now_ms())
+            clock.raise_floor(await deps.store.clock_floor())
             deps.metrics.store_up.set(1)
         except StoreAway:
             deps.metrics.store_up.set(0)
