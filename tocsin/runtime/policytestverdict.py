@@ -23,10 +23,10 @@ from tocsin.runtime.reasonwords import decision_words, page_words
 from tocsin.runtime.text import clean
 
 COUNTED: Final = (PageKind.PAGE, PageKind.REOPENED)
-"""Kinds of which every page must be expected, and that `page:` without a kind means."""
+"""Kinds of which every page must be expected."""
 
 RINGING: Final = (*COUNTED, PageKind.REMINDER)
-"""Kinds that `no_page` means."""
+"""Kinds that `no_page` means, and `page:` without a kind."""
 
 NEAR_MS: Final = 60 * 60_000
 """How far away another page to the same person is still worth naming."""
@@ -281,7 +281,7 @@ def _over(paged: Paged, wanted: PageExpected) -> str:
 
 
 def _is_kind(handed: Handed, wanted: PageExpected) -> bool:
-    return handed.page.kind in COUNTED if wanted.kind is None else handed.page.kind is wanted.kind
+    return handed.page.kind in RINGING if wanted.kind is None else handed.page.kind is wanted.kind
 
 
 def _most(
