@@ -120,8 +120,11 @@ async def test_a_team_changes_who_is_on_call_from_the_terminal(data_dir: Path) -
         undone = await run("oncall", "undo", entry, token=kim)
         assert undone.code == 0, undone.err
         assert (await run("oncall", "undo", entry)).code == 3
+        other = await run("oncall", "undo", swap)
+        assert (other.code, "swap decline" in other.err) == (2, True)
 
         history = (await run("oncall", "history")).out
+        assert f"{entry}: " in history, "also of what was taken back it can be read what it was"
         for said in ("override made", "the dentist", "absence ended", "swap agreed", "leave imported", "override removed"):
             assert said in history, said
         address = (await run("oncall", "calendar", "--person", "kim", token=kim)).out.strip()

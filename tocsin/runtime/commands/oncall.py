@@ -142,12 +142,15 @@ def changes(url: Url = URL_DEFAULT, form: Output = Form.SIMPLE) -> None:
 
 
 def _entry_row(each: Mapping[str, Json]) -> tuple[str, ...]:
-    what = f"{clean(each['person'])} is away ({clean(each['kind'])})"
-    if "schedule" in each:
-        place = f" in place of {clean(each['replaces'])}" if each.get("replaces") else ""
-        what = f"{clean(each['person'])} on {clean(each['schedule'])}{place} ({clean(each['kind'])})"
     zone = each["time_zone"]
-    return clean(each["id"]), zoned(each["from"], zone), zoned(each["until"], zone), what, clean(each["by"]), clean(each["why"])
+    return clean(each["id"]), zoned(each["from"], zone), zoned(each["until"], zone), _what(each), clean(each["by"]), clean(each["why"])
+
+
+def _what(each: Mapping[str, Json]) -> str:
+    if "schedule" not in each:
+        return f"{clean(each['person'])} is away ({clean(each['kind'])})"
+    place = f" in place of {clean(each['replaces'])}" if each.get("replaces") else ""
+    return f"{clean(each['person'])} on {clean(each['schedule'])}{place} ({clean(each['kind'])})"
 
 
 @app.command("history")
@@ -169,7 +172,11 @@ def history(
 
 
 def _touched(change: Mapping[str, Json]) -> str:
-    found = [clean(each["id"]) for name in ("overrides", "absences", "swaps") for each in change[name]]
+    spans = [each for name in ("overrides", "absences") for each in change[name]]
+    if len(spans) == 1:
+        each, zone = spans[0], spans[0]["time_zone"]
+        return f"{clean(each['id'])}: {_what(each)}, {zoned(each['from'], zone)} - {zoned(each['until'], zone)}"
+    found = [clean(each["id"]) for each in (*spans, *change["swaps"])]
     found += [clean(each) for each in change["removed"]]
     return ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
@@ -180,7 +187,7 @@ def _touched(change: Mapping[str, Json]) -> str:
 @app.command("override")
 def override(
     schedule: Name,
-    person: Annotated[str, typer.Argument(help="Who is on duty instead, by the key in the rules.")],
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Who is on duty instead, by the key in the rules.")],
     begin: From = None,
     until: Until = None,
     lasts: For = None,
@@ -291,6 +298,10 @@ def undo(
     form: Output = Form.SIMPLE,
 ) -> None:
     """Take an override or an absence back; one that has begun ends now."""
+    if not entry.upper().startswith(("OVR-", *ABSENCE_PREFIXES)):
+        raise Misused(
+            f"{clean(entry)}: expected an id such as OVR-7 or ABS-8; a swap is declined (`tocsin oncall swap decline`) or swapped back"
+        )
     what = "absences" if entry.upper().startswith(ABSENCE_PREFIXES) else "overrides"
     answer = console_at(url).delete(f"/api/v1/{what}/{quote(entry, safe='')}")
     if form is Form.JSON:
