@@ -181,13 +181,13 @@ class Korean:
         return f" 외{count}건"
 
     def sms_reply(self, number: str) -> str:
-        return f" 확인:{number}회신"
+        return f" 확인:{number} 회신"
 
     def sms_link(self, link: str) -> str:
         return f" 확인:{link}"
 
     def sms_either(self, number: str, link: str) -> str:
-        return f" 확인:{number}회신 {link}"
+        return f" 확인:{number} 회신 {link}"
 
     def sms_next(self, minutes: int) -> str:
         return ""

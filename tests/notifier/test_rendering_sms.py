@@ -57,7 +57,7 @@ def test_an_english_message_has_all_of_it_in_one_segment() -> None:
 
 def test_a_korean_message_fits_a_segment_and_the_ninety_bytes_of_a_gateway() -> None:
     text = sms_text(KOREAN, can_reply=True)
-    assert text == "[심각1]INC-2041 결제API: 오류율38% 02:54 확인:2041회신 p.example.co/k7Q2mX"
+    assert text == "[심각1]INC-2041 결제API: 오류율38% 02:54 확인:2041 회신 p.example.co/k7Q2mX"
     assert (encoding_of(text), segments(text)) == ("UCS-2", 1)
     assert euc_kr_bytes(text) == len(text.encode("euc-kr")) <= 90
 
