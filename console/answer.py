@@ -65,7 +65,10 @@ def _words(status: int, detail: str) -> tuple[str, str]:
         case 410:
             return "This link has expired", detail
         case 503:
-            return "The pager cannot answer right now", "Paging goes on. Try again in a moment: doing it twice does no harm."
+            return (
+                "The pager cannot answer right now",
+                "The next ones are paged unless somebody answers. Try again in a moment: doing it twice does no harm.",
+            )
         case _:
             return "That did not work", detail
 
