@@ -30,6 +30,7 @@ from console.problems import Problem, Refused, Unusable
 from console.readmodel import Position
 from console.schedules import SCHEDULE_ROUTES
 from console.selftest import SELF_TEST_ROUTES
+from console.steps import STEPS_ROUTES
 from console.stream import follow
 from console.views import IncidentDetail, IncidentList, IncidentView, TokenView, incident_view
 from tocsin.policy import events as ev
@@ -180,6 +181,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     api("POST", "/api/v1/tokens", make_token, "Make a token", role=Role.ADMINISTRATOR, body=bodies.TokenBody, returns={201: TokenView}),
     api("GET", "/api/v1/openapi.json", show_document, "This document", role=None, returns={200: "application/json"}),
     *EXPLAIN_ROUTES,
+    *STEPS_ROUTES,
     *SELF_TEST_ROUTES,
     *DRILL_ROUTES,
     *DOCTOR_ROUTES,

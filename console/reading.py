@@ -193,6 +193,10 @@ class Reading:
         """Return the newest changes of an incident, oldest first."""
         return await asyncio.to_thread(self.model.history, number, most)
 
+    async def entries(self, number: int, after: int, most: int) -> list[str]:
+        """Return the ids that changes of an incident behind a version have in its shard's history stream, oldest first."""
+        return await asyncio.to_thread(self.model.entries, number, after, most)
+
     async def changes_after(self, change_id: int, most: int) -> list[Change]:
         """Return changes heard of after one, oldest first."""
         return await asyncio.to_thread(self.model.changes_after, change_id, most)

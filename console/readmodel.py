@@ -22,7 +22,7 @@ import orjson
 from tocsin.policy.model import Incident, PageStatus
 from tocsin.store.codec import IncidentReader
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _SCHEMA: Final = """
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -36,7 +36,7 @@ CREATE INDEX incidents_by_state ON incidents (state, severity);
 CREATE TABLE documents (number INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE TABLE history (
     id INTEGER PRIMARY KEY AUTOINCREMENT, incident INTEGER NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, event TEXT NOT NULL,
-    reason TEXT NOT NULL, actor TEXT NOT NULL, state TEXT NOT NULL, inputs BLOB NOT NULL
+    reason TEXT NOT NULL, actor TEXT NOT NULL, state TEXT NOT NULL, inputs BLOB NOT NULL, entry TEXT NOT NULL
 );
 CREATE UNIQUE INDEX history_of_incident ON history (incident, version);
 CREATE TABLE reached (person TEXT NOT NULL, contact INTEGER NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (person, contact)) WITHOUT ROWID;
@@ -150,14 +150,12 @@ class ReadModel:
             changes = [(entry, orjson.loads(entry.payload)) for entry in fresh]
             documents = self._documents({change["incident"] for _, change in changes})
             rows = []
-            for _, change in changes:
+            for entry, change in changes:
                 document = documents.setdefault(change["incident"], {})
                 document |= change["changes"]
                 columns = [change[name] for name in ("incident", "version", "at", "event", "reason", "actor")]
-                rows.append((*columns, document.get("state", ""), orjson.dumps(change["inputs"])))
-            self._db.executemany(
-                "INSERT OR REPLACE INTO history (incident, version, at, event, reason, actor, state, inputs) VALUES (?,?,?,?,?,?,?,?)", rows
-            )
+                rows.append((*columns, document.get("state", ""), orjson.dumps(change["inputs"]), entry.id))
+            self._db.executemany(_INSERT_CHANGE, rows)
             # The first entry of an incident holds every field; one whose beginning was trimmed away cannot be shown.
             whole = [document for document in documents.values() if "number" in document]
             self._db.executemany("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?)", map(_incident_row, whole))
@@ -205,6 +203,12 @@ class ReadModel:
             rows = self._db.execute(query, (number, most)).fetchall()
         return [_change(row) for row in reversed(rows)]
 
+    def entries(self, number: int, after: int, most: int) -> list[str]:
+        """Return the ids that changes of an incident have in its shard's history stream: those behind a version, oldest first."""
+        query = "SELECT entry FROM history WHERE incident = ? AND version > ? ORDER BY version LIMIT ?"
+        with self._lock:
+            return [entry for (entry,) in self._db.execute(query, (number, after, most))]
+
     def changes_after(self, change_id: int, most: int) -> list[Change]:
         """Return changes heard of after one, oldest first."""
         query = f"SELECT {_CHANGE} FROM history WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608  ours
@@ -229,6 +233,9 @@ class ReadModel:
             return {(state, severity): count for state, severity, count in self._db.execute(query)}
 
 
+_INSERT_CHANGE: Final = (
+    "INSERT OR REPLACE INTO history (incident, version, at, event, reason, actor, state, inputs, entry) VALUES (?,?,?,?,?,?,?,?,?)"
+)
 _CHANGE: Final = "id, incident, version, at, event, reason, actor, state, inputs"
 
 

@@ -38,6 +38,13 @@ async def test_a_person_follows_an_incident_from_the_terminal(data_dir: Path) ->
         assert shown.code == 0, shown.err
         assert {"alerts:", "pages:", "history:"} <= set(shown.out.split())
         assert "alertname=DiskFull" in shown.out
+        replayed = await run("replay", number, token=kim)
+        assert replayed.code == 0, replayed.err
+        assert replayed.out.splitlines()[-1].endswith(f"steps add up to {number} as it stands: resolved, severity 2")
+        recording = data_dir / "incident.json"
+        recording.write_text((await run("incident", "show", number, "-o", "json")).out)
+        simulated = await run("simulate", "--alerts", str(recording), "--rules", str(product.rules_file), "-o", "json")
+        assert json.loads(simulated.out)["pages"] == 2, "the rung's, and lee's, to whom it was assigned"
 
         opened = await run("incident", "open", "Printer on fire", "--service", "everything-else", "--severity", "4")
         assert opened.code == 0, opened.err

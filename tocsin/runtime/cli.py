@@ -119,9 +119,24 @@ def simulate_command(
     raise typer.Exit(simulate(Asked(alerts, rules, against, answered_after, go_on), form))
 
 
+@app.command("replay")
+def replay_command(
+    incident_id: Annotated[str, typer.Argument(metavar="ID", help="INC-42, or 42.")],
+    at: Annotated[
+        str | None, typer.Option("--at", help="The incident as it was at this time, like 03:12 or 2026-11-23T03:12:00+09:00.")
+    ] = None,
+    url: Url = URL_DEFAULT,
+    form: Output = Form.SIMPLE,
+) -> None:
+    """Show an incident step by step from its history, and whether the steps add up to how it stands."""
+    from tocsin.runtime.commands.replay import replay
+
+    raise typer.Exit(replay(incident_id, at, url, form))
+
+
 @app.command("test-page")
 def page_somebody(
-    person: Annotated[str, typer.Argument(help="Whom to page, by the key in the rules.")],
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Whom to page, by the key in the rules.")],
     contact: Annotated[int | None, typer.Option(min=1, help="Which of their contacts, counted from 1; without it the first.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All of their contacts, one after the other.")] = False,
     wait: Annotated[str, typer.Option(help="How long to wait, once it is sent, until it arrived and was answered, like 2m.")] = "0s",
@@ -134,7 +149,7 @@ def page_somebody(
 
 @app.command("drill")
 def drill_command(
-    service: Annotated[str | None, typer.Argument(help="Whose ladder is climbed, by its name in the rules.")] = None,
+    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="Whose ladder is climbed, by its name in the rules.")] = None,
     severity: Annotated[int, typer.Option(min=1, max=3, help="Whose rungs are climbed; 1 is the worst.")] = 1,
     why: Annotated[str, typer.Option(help="Stands in the title, behind DRILL.")] = "",
     end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End this drill; no other is begun.")] = None,
