@@ -4,7 +4,7 @@ BIN := .venv/bin
 CODE := $(wildcard ingest correlator notifier console tocsin tests bench)
 ARGS ?=
 
-.PHONY: run test lint bench lock dev servers clean
+.PHONY: run test lint bench faults lock dev servers clean
 
 run: ## start everything: ARGS='--config.file other.yaml'
 	@scripts/venv run
@@ -21,6 +21,9 @@ lint: dev
 
 bench: dev servers ## measured against Alertmanager, printed as one table
 	$(BIN)/python -m bench $(ARGS)
+
+faults: dev servers ## every fault of docs/reliability.md, one after the other: ARGS='--rows 1,9'
+	$(BIN)/python -m tests.faults $(ARGS)
 
 lock: ## write the lock files from pyproject.toml: ARGS=--upgrade
 	scripts/lock $(ARGS)

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.console.conftest import HOUR, MINUTE, Site
+from tests.faults.figures import Figures
 from tocsin.policy import events as ev
 from tocsin.policy.model import Incident, State
 
@@ -138,14 +139,14 @@ async def test_answering_twice_is_the_same_answer(site: Site) -> None:
         ("PUT", {}),
     ],
 )
-async def test_looking_never_acts(site: Site, method: str, headers: dict[str, str]) -> None:
+async def test_looking_never_acts(site: Site, method: str, headers: dict[str, str], figure: Figures) -> None:
     incident = await site.fire()
     link = await site.link(incident, "kim")
     for path in (link, f"{link}?action=acknowledge"):
         answer = await site.request(method, path, headers=headers)
         assert answer.status == (200 if method in ("GET", "HEAD") else 405)
         assert method != "HEAD" or answer.body == b""
-    assert (await site.load(incident.number)).version == 1
+    figure(49, "changes by looking", (await site.load(incident.number)).version - 1, at_most=0)
 
 
 @pytest.mark.parametrize(

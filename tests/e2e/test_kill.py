@@ -18,6 +18,7 @@ import pytest
 from tests.e2e.peers import Sender
 from tests.e2e.product import CLOCK, PEOPLE, ROLES, STORE, SUPERVISOR, Product, named_in, pause, rules_text, until
 from tests.fakes.receiver import Answer, ReceivedPage, Receiver
+from tests.faults.figures import Figures
 
 RUNGS_S = (0, 1, 2, 4)
 RULES = {1: [f"{after}s" for after in RUNGS_S]}
@@ -185,17 +186,29 @@ def _check_pages(incidents: Sequence[dict[str, Any]], receiver: Receiver, answer
 
 
 @pytest.mark.parametrize("victim", [*ROLES, STORE, SUPERVISOR, EVERYTHING])
-async def test_killing_a_process_while_it_works_loses_nothing(victim: str, data_dir: Path, receiver: Receiver) -> None:
+async def test_killing_a_process_while_it_works_loses_nothing(victim: str, data_dir: Path, receiver: Receiver, figure: Figures) -> None:
     kills = Kills(victim)
     async with Product(data_dir, rules_text(receiver, RULES), *FLAGS) as product:
         sender, answers = await _under_load(product, receiver, kills)
         incidents = await product.incidents()
         _check_incidents(incidents, sender, answers)
         _check_pages(incidents, receiver, answers, kills)
+        _tell(figure, victim, receiver, kills)
         assert max(back - since for since, back in kills.spans) < READY_LIMIT_S
         assert await product.metric("notifier", "tocsin_auditor_findings_total") == 0
         if victim in (STORE, EVERYTHING):
             await _start_again(product, receiver, incidents)
+
+
+def _tell(figure: Figures, victim: str, receiver: Receiver, kills: Kills) -> None:
+    """The figures of the fault catalogue; what they count has just been asserted."""
+    away_s = max(back - since for since, back in kills.spans)
+    match victim:
+        case "notifier":
+            figure(25, "copies of a page", max(receiver.copies().values()), at_most=1 + len(kills.spans))
+            figure(25, "from the kill until all is ready", away_s, "s", at_most=READY_LIMIT_S)
+        case "correlator":
+            figure(27, "from SIGKILL until all is ready", away_s, "s", at_most=READY_LIMIT_S)
 
 
 async def _start_again(product: Product, receiver: Receiver, before: Sequence[dict[str, Any]]) -> None:

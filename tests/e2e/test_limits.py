@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.e2e.product import ROLES, Product, rules_text, until
 from tests.fakes.receiver import Answer, Receiver
+from tests.faults.figures import Figures
 
 MEMORY_MAX_MB = 300.0
 RUNGS = {1: ("0s", "1s")}
@@ -26,7 +27,7 @@ async def test_all_processes_together_take_less_than_300_mb_when_idle(data_dir: 
     assert sum(memory.values()) < MEMORY_MAX_MB
 
 
-async def test_no_secret_is_in_a_log_a_metric_or_an_answer(data_dir: Path, receiver: Receiver) -> None:
+async def test_no_secret_is_in_a_log_a_metric_or_an_answer(data_dir: Path, receiver: Receiver, figure: Figures) -> None:
     contact = {"to": receiver.contact(f"/{CONTACT_PATH}"), "secret": CONTACT_SECRET}
     people = {person: {"name": person, "contacts": [contact]} for person in ("kim", "lee", "choi", "jeong")}
     rules = rules_text(receiver, RUNGS, people=people, integrations=[{"name": "canary", "key": KEY}])
@@ -56,6 +57,7 @@ async def test_no_secret_is_in_a_log_a_metric_or_an_answer(data_dir: Path, recei
         said += [product.log, (data_dir / "data" / "store.log").read_text() if (data_dir / "data" / "store.log").exists() else ""]
     shown = {canary: [text for text in said if canary in text] for canary in CANARIES}
     assert shown == {canary: [] for canary in CANARIES}
+    figure(50, "hits", sum(map(len, shown.values())), at_most=0)
     assert "page_attempted" in product.log, "the log was there to be searched"
 
 

@@ -17,6 +17,7 @@ from notifier.accountqueue import SENDS_AT_ONCE_MAX
 from notifier.breaker import FAILURES_MAX
 from notifier.service import Notifier
 from tests.fakes.receiver import Answer, Receiver
+from tests.faults.figures import Figures
 from tests.services.records import page_records
 from tests.services.world import HOUR, MINUTE, World, until
 from tocsin.policy.events import Assigned
@@ -121,7 +122,9 @@ FAULTS = ["down", "429", "500", "400", "cut", "one byte a second"]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_with_a_faulty_provider_a_person_is_reached_by_another_contact_within_two_minutes(world: World, fault: str) -> None:
+async def test_with_a_faulty_provider_a_person_is_reached_by_another_contact_within_two_minutes(
+    world: World, fault: str, figure: Figures
+) -> None:
     async with faulty_provider(world, fault) as faulty:
         over_faulty(world, faulty)
         async with world.notifier(notifier_send_timeout="1s") as notifier:
@@ -134,11 +137,13 @@ async def test_with_a_faulty_provider_a_person_is_reached_by_another_contact_wit
             if fault != "one byte a second":
                 await world.advance(notifier, HOUR, 30 * SECOND)
                 assert world.receiver.copies()[page.key] == 1
+        figure(36 if fault == "down" else 34, "until another contact is reached", page.at_s, "s", at_most=120.0)
         ambiguous = fault in ("500", "cut", "one byte a second")
         attempts = faulty.requests if isinstance(faulty, OneByteASecond) else faulty.copies().total()
         incident = await world.incident()
         first = next(p for p in incident.pages if p.step == 0 and p.contact == 0 and p.person == "kim")
         if ambiguous:
+            figure(33, "copies over a provider that may have accepted", attempts, at_most=3)
             assert (attempts, first.status) == (3, PageStatus.FAILED), "three attempts without an answer are three copies at most"
         tried = await page_records(world, "page_retried", "page_refused", "page_given_up", "person_unreached")
         assert len(tried) >= first.attempts

@@ -13,6 +13,8 @@ import pytest
 from redis.exceptions import ConnectionError as StoreAway
 from redis.exceptions import ResponseError
 
+from tests.faults.figures import Figures
+from tocsin.runtime.clock import SystemClock
 from tocsin.store.connection import connect
 from tocsin.store.log_repair import LogDamaged, only_tail_is_damaged
 from tocsin.store.server import EmbeddedServer, StartFailed
@@ -244,13 +246,21 @@ async def test_the_start_waits_while_the_log_loads(data_dir: Path) -> None:
         assert await read(server, "key399") == "v"
 
 
-async def test_a_tail_of_nul_bytes_is_cut_and_copied(data_dir: Path) -> None:
+async def test_a_tail_of_nul_bytes_is_cut_and_copied(data_dir: Path, figure: Figures) -> None:
     async with serving(data_dir) as server:
         await write(server, incident="open")
     log = data_dir / INCR
     whole = log.read_bytes()
     log.write_bytes(whole + bytes(5_000))
+    since_s = SystemClock().monotonic()
     async with serving(data_dir) as server:
+        figure(5, "until it answers", SystemClock().monotonic() - since_s, "s", at_most=10.0)
+        figure(
+            5,
+            "bytes of the tail that were cut and copied",
+            (data_dir / "damaged" / f"{log.name}.1").stat().st_size - len(whole),
+            at_least=5_000,
+        )
         assert await read(server, "incident") == "open"
         assert log.read_bytes().startswith(whole)
         assert (data_dir / "damaged" / f"{log.name}.1").read_bytes() == whole + bytes(5_000)
