@@ -100,6 +100,7 @@ class Life:
         self.url = url
         self.timeline = Timeline()
         self.timeline.may_leap_to = self._may_leap_to
+        self.timeline.leaps = self._leapt
         self.server = ServerLine(url)
         self.generator = random.Random(f"{day.seed}/people")
         self.wall_offset_s = 0.0
@@ -225,10 +226,13 @@ class Life:
         due_ms = self._next_due(present_ms)
         if due_ms <= present_ms:
             return 0.0
-        target = now + (due_ms - present_ms) / 1000
-        if target - now > 1.0:  # heartbeats go on while nobody looks
-            self.server.call(b"HSET", keys.HEARTBEATS.encode(), b"ingest", str(min(due_ms, present_ms + 3_600_000)).encode())
-        return target
+        return now + (due_ms - present_ms) / 1000
+
+    def _leapt(self, seconds: float) -> None:
+        """Heartbeats have gone on while nobody looked."""
+        clock = self.running["notifier"].clock
+        if clock is not None:
+            self.server.call(b"HSET", keys.HEARTBEATS.encode(), b"ingest", str(clock.now_ms() + int(seconds * 1000)).encode())
 
     def _next_due(self, present_ms: int) -> int:
         commands: list[tuple[bytes, ...]] = []
@@ -310,7 +314,7 @@ class Life:
                 await self._store_away(facts["for"])
             case "jump":
                 self.wall_offset_s += facts["seconds"]
-                self._jumps_ms += abs(facts["seconds"]) * 1000 + 62_000
+                self._jumps_ms += max(0.0, facts["seconds"]) * 1000 + 62_000
             case "provider":
                 self.providers.manners.troubles[facts["who"]] = (facts["how"], self.timeline.time() + facts["for"])
             case "rules":

@@ -22,7 +22,7 @@ from tocsin.policy.model import Alert
 from tocsin.runtime.clock import Jump
 from tocsin.runtime.inforce import NoRules, RulesInForce
 from tocsin.runtime.metrics import Metrics
-from tocsin.runtime.service import HEARTBEAT_S, STORE_RETRY_S, Deps
+from tocsin.runtime.service import HEARTBEAT_S, STORE_RETRY_S, Deps, latest_instant
 from tocsin.runtime.settings import Settings
 from tocsin.store.bell import IntakeRung, Message, RosterChanged, RulesPublished
 from tocsin.store.store import Fenced, Store
@@ -182,7 +182,7 @@ class Process:
             try:
                 await deps.store.ping()
                 await deps.store.ensure_layout()
-                clock.raise_floor(await deps.store.clock_floor())
+                clock.raise_floor(await latest_instant(deps.store))
                 await deps.rules.start()
                 await role.start()
             except (StoreAway, NoRules):
@@ -205,7 +205,7 @@ class Process:
         while True:
             try:
                 await deps.store.beat(self.name, deps.clock.now_ms())
-                clock.raise_floor(await deps.store.clock_floor())
+                clock.raise_floor(await latest_instant(deps.store))
             except StoreAway:
                 pass  # the next one says it
             await deps.clock.wait(HEARTBEAT_S, asyncio.Event())

@@ -62,6 +62,7 @@ class Timeline(asyncio.BaseEventLoop):
         self._exact: list[asyncio.TimerHandle] = []
         self._looks: list[asyncio.TimerHandle] = []
         self.may_leap_to: Callable[[float], float] = never
+        self.leaps: Callable[[float], object] = never
         self.turns = 0
         self.set_exception_handler(self._fault)
         self.faults: list[str] = []
@@ -133,7 +134,10 @@ class Timeline(asyncio.BaseEventLoop):
         target = min(at for at in (exact, looks) if at is not None)
         if looks is not None and (exact is None or looks < exact):
             ahead = min(self.may_leap_to(self._now), self._now + LEAP_MAX_S, exact if exact is not None else self._now + LEAP_MAX_S)
-            target = max(target, ahead)
+            if ahead > target:
+                target = ahead
+                if target - self._now > 1.0:
+                    self.leaps(target - self._now)
         self._now = max(self._now, target)
 
     def _fault(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ async def _start(role: Role, deps: Deps, clock: SystemClock, running: _Running) 
             await deps.store.ping()
             await deps.store.ensure_layout()
             await _require_durable(deps.store, deps.log)
-            clock.raise_floor(await deps.store.clock_floor())
+            clock.raise_floor(await latest_instant(deps.store))
             await deps.rules.start()
             await role.start()
         except StoreAway as error:
@@ -182,6 +182,14 @@ async def _start(role: Role, deps: Deps, clock: SystemClock, running: _Running) 
 
 class _NotDurable(Exception):
     """The store would lose what it has answered."""
+
+
+async def latest_instant(store: Store) -> int:
+    """Return the latest instant (ms UTC) at which anybody has acted, or said that it works: from there on it is everybody's present.
+
+    Else, after the machine's clock was set back, a process that was restarted would let the pages wait that another has made due.
+    """
+    return max(await store.clock_floor(), *(await store.heartbeats()).values(), 0)
 
 
 async def _require_durable(store: Store, log: FilteringBoundLogger) -> None:
@@ -253,15 +261,11 @@ async def _follow_rules(deps: Deps, published: asyncio.Event) -> None:
 
 
 async def _beat(name: str, deps: Deps, clock: SystemClock) -> None:
-    """Say every few seconds that this role works, and keep `store_up` true to life.
-
-    The latest instant at which anybody has acted is everybody's present: else, after the machine's clock was set back, a process that was
-    restarted would let the pages wait that one which was not has made due.
-    """
+    """Say every few seconds that this role works, hear what time it is for the others, and keep `store_up` true to life."""
     while True:
         try:
             await deps.store.beat(name, deps.clock.now_ms())
-            clock.raise_floor(await deps.store.clock_floor())
+            clock.raise_floor(await latest_instant(deps.store))
             deps.metrics.store_up.set(1)
         except StoreAway:
             deps.metrics.store_up.set(0)
