@@ -455,6 +455,16 @@ def test_passing_on_ends_a_snooze() -> None:
     assert story.people_told() == [(0, "kim"), (0, "lee")]
 
 
+def test_a_page_that_went_out_in_the_end_does_not_say_why_it_had_failed_before() -> None:
+    story = Story(make_rules(), down={"kim"})
+    story.opens(1)
+    page = story.page_of("kim")
+    story.happens(ev.PageUnreachable(page.id, "no connection", False, attempt=1))
+    assert story.page_of("kim").reason == "no connection"
+    story.happens(ev.PageSent(page.id))
+    assert (story.page_of("kim").status, story.page_of("kim").reason) == (PageStatus.SENT, "")
+
+
 # --- notices and drills ---
 
 

@@ -72,6 +72,7 @@ def page_sent(incident: Incident, event: ev.PageSent, now: int, rules: Rules) ->
         status=PageStatus.SENT,
         attempts=page.attempts + 1,
         settled_at=now,
+        reason="",  # why it had to wait or failed before is in the history
         receipt=event.receipt,
         receipt_due_at=now + event.receipt_within_ms if awaited else None,
     )
@@ -136,7 +137,7 @@ def page_delivered(incident: Incident, event: ev.PageDelivered, now: int, rules:
         return incident, Reason.IGNORED, {"page": event.page_id}
     arrived = replace(page, delivered_at=now, receipt=page.receipt or event.receipt, receipt_due_at=None, receipt_missed=False)
     if page.status is not PageStatus.SENT:
-        arrived = replace(arrived, status=PageStatus.SENT, attempts=max(1, page.attempts), settled_at=now)
+        arrived = replace(arrived, status=PageStatus.SENT, attempts=max(1, page.attempts), settled_at=now, reason="")
     inputs = {"page": page.id, "after_ms": now - (page.settled_at or now)}
     return _went_out(incident, page, arrived, now, rules), Reason.PAGE_DELIVERED, inputs
 
