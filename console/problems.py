@@ -85,6 +85,8 @@ def _field(location: Sequence[object]) -> str:
 def _detail(found: Any) -> str:
     if found["type"] == "extra_forbidden":
         return "there is no such field"
+    if found["type"] == "missing":
+        return "must be given"
     return str(found["msg"]).removeprefix("Value error, ")
 
 

@@ -158,6 +158,12 @@ async def test_F22_an_override_that_cannot_be_is_refused_by_its_field(duty: Site
     assert (await duty.deps.store.roster.load()).version == 0
 
 
+async def test_a_field_that_is_left_out_is_named(duty: Site) -> None:
+    answer = await duty.post("/api/v1/overrides", {"persn": "kim"})
+    found = {each["field"]: each["detail"] for each in answer.json["errors"]}
+    assert found == {"schedule": "must be given", "person": "must be given", "persn": "there is no such field"}
+
+
 async def test_doing_it_again_is_the_same_override_again(duty: Site) -> None:
     first = await override(duty)
     again = await override(duty)

@@ -72,7 +72,7 @@ def _named(key: object, name: object) -> str:
 
 @app.command("list")
 def list_shifts(
-    schedule: Annotated[str | None, typer.Argument(metavar="[SCHEDULE]", help="Its shifts; without it, all schedules.")] = None,
+    schedule: Annotated[str | None, typer.Argument(metavar="SCHEDULE", help="Its shifts; without it, all schedules.")] = None,
     begin: Annotated[str | None, typer.Option("--from", help="From when; now without it.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="To when; 14 days on without it.")] = None,
     url: Url = URL_DEFAULT,
