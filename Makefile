@@ -4,7 +4,9 @@ BIN := .venv/bin
 CODE := $(wildcard ingest correlator notifier console tocsin tests bench)
 ARGS ?=
 
-.PHONY: run test lint bench faults lock dev servers clean
+SECONDS ?= 600
+
+.PHONY: run test fuzz lint bench faults lock dev servers clean
 
 run: ## start everything: ARGS='--config.file other.yaml'
 	@scripts/venv run
@@ -12,6 +14,11 @@ run: ## start everything: ARGS='--config.file other.yaml'
 
 test: servers lint ## lint, then all tests: ARGS='tests/test_tidy.py -k clock'
 	$(BIN)/python -m pytest $(ARGS)
+
+fuzz: dev ## look for new ground, from a seed that it prints: SECONDS=3600 SEED=1 ARGS='-k openapi'
+	@seed="$(SEED)"; export TOCSIN_FUZZ_SEED="$${seed:-$$(date +%s)}" TOCSIN_FUZZ_SECONDS="$(SECONDS)"; \
+	echo "fuzz: $$TOCSIN_FUZZ_SECONDS s from TOCSIN_FUZZ_SEED=$$TOCSIN_FUZZ_SEED"; \
+	exec $(BIN)/python -m pytest -p no:randomly -o timeout=0 tests/fuzz $(ARGS)
 
 lint: dev
 	$(BIN)/python -m ruff check .

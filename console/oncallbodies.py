@@ -181,7 +181,7 @@ class RosterHistoryQuery(Sent):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
     limit: int = Field(default=50, ge=1, le=HISTORY_MAX)
-    cursor: str | None = Field(default=None, max_length=40, pattern=r"^(0|[1-9][0-9]{0,14})-(0|[1-9][0-9]{0,18})$")
+    cursor: str | None = Field(default=None, max_length=40, pattern=r"^[1-9][0-9]{0,14}-(0|[1-9][0-9]{0,18})$")
 
 
 class LeaveQuery(Sent):

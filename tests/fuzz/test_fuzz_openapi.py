@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import requests
 import schemathesis
 from hypothesis import strategies as st
@@ -165,3 +166,21 @@ async def test_without_a_token_nothing_but_what_is_public_is_answered(
     for found in budget.rounds():
         async with furnished(server, store, tmp_path / str(found)) as place:
             await budget.run_beside(found, *as_documented(place, None), examples=EXAMPLES_PER_SITE)
+
+
+@pytest.mark.parametrize("cursor", ["0-0", "00-1", "01-1", "1-18446744073709551616", "99999999999999999999-0", "1-00"])
+async def test_a_cursor_that_the_store_would_not_take_is_refused(cursor: str, server: EmbeddedServer, store: Store, tmp_path: Path) -> None:
+    async with furnished(server, store, tmp_path / "site") as place:
+        answer = await place.site.get("/api/v1/roster/history", params={"cursor": cursor})
+        assert answer.status == 422
+        newest = (await place.site.get("/api/v1/roster/history", params={"limit": 1})).json
+        assert (await place.site.get("/api/v1/roster/history", params={"cursor": newest["next"]})).status == 200
+
+
+async def test_the_document_describes_itself_as_an_object(server: EmbeddedServer, store: Store, tmp_path: Path) -> None:
+    async with furnished(server, store, tmp_path / "site") as place:
+        document = (await place.site.get("/api/v1/openapi.json")).json
+    assert document["paths"]["/api/v1/openapi.json"]["get"]["responses"]["200"]["content"]["application/json"]["schema"] == {
+        "type": "object"
+    }
+    assert {"400", "408", "413"} <= set(document["paths"]["/api/v1/incidents"]["post"]["responses"])

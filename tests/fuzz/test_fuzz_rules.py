@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from time import process_time
 from typing import Final
 
 from hypothesis import example
@@ -12,7 +13,6 @@ from hypothesis.strategies import DrawFn
 
 from tests.fuzz.budget import Budget
 from tocsin.policy.rules import Rules
-from tocsin.runtime.clock import SystemClock
 from tocsin.runtime.rulesfile import RulesInvalid, load_rules
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +23,7 @@ FILES: Final = [
 ENVIRONMENT: Final[Mapping[str, str]] = {"KEY_PROMETHEUS_SEOUL": "a key", "EMPTY": "", "HALF": "\ud800", "LINES": "a\nb: c"}
 
 TEXT_S: Final = 5.0
-"""The most that one text may take: a file of people, not the largest that is read, on a machine that others use too."""
+"""The most processor time that one text may take, whatever else the machine does."""
 
 SCALARS = [
     "",
@@ -206,11 +206,10 @@ def outcome(text: str) -> Rules | RulesInvalid:
 
 
 def test_any_text_gives_rules_or_is_refused_by_line_and_column(budget: Budget) -> None:
-    clock = SystemClock()
-
     @example(text="")
     @example(text="\ufeffversion: 1")
     @example(text="a: " + "[" * 5_000)
+    @example(text="a: " + "!" * 2_000_000)
     @example(
         text="a: &a ["
         + "x," * 50
@@ -218,9 +217,9 @@ def test_any_text_gives_rules_or_is_refused_by_line_and_column(budget: Budget) -
         + "\n".join(f"b{n}: &b{n} [{('*b' + str(n - 1) + ', ') * 9}]" if n else "b0: &b0 [*a, *a]" for n in range(8))
     )
     def holds(text: str) -> None:
-        began = clock.monotonic()
+        began = process_time()
         found = outcome(text)
-        assert clock.monotonic() - began < TEXT_S
+        assert process_time() - began < TEXT_S
         if isinstance(found, Rules):
             assert found.services
             assert found.service_of({"alertname": "x", "severity": "critical"}) in found.services

@@ -40,6 +40,8 @@ UNNAMED: Final = "recorded"
 """The integration of alerts that name none."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT_MAX: Final = 2_932_895 * 86_400_000
+"""9999-12-30, which every zone's calendar can show: "for ever" at -12:00 would be the year 10000."""
 _FIRING, _RESOLVED = AlertStatus.FIRING, AlertStatus.RESOLVED
 
 
@@ -349,7 +351,7 @@ def _read_instant(text: str) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000
+    return min((since.days * 86_400 + since.seconds) * 1_000 + since.microseconds // 1_000, _INSTANT_MAX)
 
 
 def _shown(at: int) -> str:

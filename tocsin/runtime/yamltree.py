@@ -32,6 +32,9 @@ NODES_MAX = 500_000
 DEPTH_MAX = 32
 """Levels inside each other; a rules file needs six."""
 
+TAG_LENGTH_MAX = 10_000
+"""Characters of a word with a `!`. Tags are refused anyway, but the parser takes minutes to read one of millions of characters."""
+
 SHOWN_LENGTH_MAX = 60
 
 Plain: TypeAlias = "str | int | bool | list[Plain] | dict[str, Plain] | None"
@@ -169,23 +172,33 @@ def read_yaml(text: str, *, file: str, environment: Mapping[str, str]) -> Docume
     return document
 
 
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{TAG_LENGTH_MAX},}}")
+
+
 def _fold(text: str) -> Node | None:
     if len(text) > TEXT_LENGTH_MAX:
         raise _Refused(f"the file has {len(text)} characters, at most {TEXT_LENGTH_MAX} are read", 1, 1)
+    for word in _LONG_WORD.finditer(text):
+        if "!" in word[0]:
+            at = word.start() + word[0].index("!")
+            raise _Refused(f"a word of {TAG_LENGTH_MAX} characters or more has a ! in it", *_place_of(at, text))
     folder = _Folder()
     try:
         for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
             folder.take(event)
     except ReaderError as error:
-        before = text[: error.position]
-        line = before.count("\n") + 1
         code = ord(text[error.position]) if error.position < len(text) else 0
-        raise _Refused(f"the character U+{code:04X} is not allowed here", line, len(before) - before.rfind("\n")) from None
+        raise _Refused(f"the character U+{code:04X} is not allowed here", *_place_of(error.position, text)) from None
     except MarkedYAMLError as error:
         raise _syntax_error(error, text) from None
     except (YAMLError, *_PARSER_FAULTS) as error:
         raise _Refused(f"not YAML: {bare(str(error))}", folder.line, folder.column) from None
     return folder.root
+
+
+def _place_of(position: int, text: str) -> Place:
+    before = text[:position]
+    return before.count("\n") + 1, position - before.rfind("\n")
 
 
 def _syntax_error(error: MarkedYAMLError, text: str) -> _Refused:
