@@ -149,7 +149,7 @@ def page_somebody(
 
 @app.command("drill")
 def drill_command(
-    service: Annotated[str | None, typer.Argument(metavar="[SERVICE]", help="Whose ladder is climbed, by its name in the rules.")] = None,
+    service: Annotated[str | None, typer.Argument(metavar="SERVICE", help="Whose ladder is climbed, by its name in the rules.")] = None,
     severity: Annotated[int, typer.Option(min=1, max=3, help="Whose rungs are climbed; 1 is the worst.")] = 1,
     why: Annotated[str, typer.Option(help="Stands in the title, behind DRILL.")] = "",
     end: Annotated[str | None, typer.Option("--end", metavar="ID", help="End this drill; no other is begun.")] = None,
