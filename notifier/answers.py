@@ -21,7 +21,6 @@ from tocsin.policy.incident import Decision
 from tocsin.policy.model import Incident, PageKind, PageStatus, State
 from tocsin.policy.rules import EMERGENCY_PERSON, Person
 from tocsin.runtime import acting
-from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
 from tocsin.runtime.service import Deps
 
 CALLBACKS = "/callbacks"
@@ -80,10 +79,6 @@ class Answers:
     def people(self) -> tuple[Person, ...]:
         """Return everybody whom the rules name."""
         return tuple(self._deps.rules.rules.people.values())
-
-    def read_link(self, token: str) -> Link | LinkExpired | LinkInvalid:
-        """Return what the token of a page (`PageMessage.token`) allows now."""
-        return read_token(self._signing_key, token, self._deps.clock.now_ms())
 
     async def waiting_for(self, person: str) -> tuple[int, ...] | None:
         """Return the open incidents that this person was paged about and nobody has, and those that the person holds and was asked about.

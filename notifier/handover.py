@@ -46,7 +46,6 @@ GAPS_SOON_S: Final = 20.0
 
 WARNED_AHEAD_MS: Final = 7 * DAY_MS
 COUNTED_AHEAD_MS: Final = 14 * DAY_MS
-COUNT_S: Final = 60.0
 WARNED_PEOPLE_MAX: Final = 20
 
 HANDOVER: Final = "handover"
