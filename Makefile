@@ -6,7 +6,7 @@ ARGS ?=
 
 SECONDS ?= 600
 
-.PHONY: run test fuzz lint bench faults lock dev servers clean
+.PHONY: run test fuzz lint bench faults soak mutants lock dev servers clean
 
 run: ## start everything: ARGS='--config.file other.yaml'
 	@scripts/venv run
@@ -31,6 +31,12 @@ bench: dev servers ## measured against Alertmanager, printed as one table
 
 faults: dev servers ## every fault of docs/reliability.md, one after the other: ARGS='--rows 1,9'
 	$(BIN)/python -m tests.faults $(ARGS)
+
+soak: dev ## live through days of the whole pager, seed after seed: HOURS=8 SEED=1000
+	$(BIN)/python -m tests.simulation.system --seeds $(or $(SEED),1000): --hours $(or $(HOURS),1)
+
+mutants: dev ## plant every bug of tests/simulation/mutants.py in its turn and see it found: ARGS='fence'
+	$(BIN)/python -m tests.simulation.mutants_run $(ARGS)
 
 lock: ## write the lock files from pyproject.toml: ARGS=--upgrade
 	scripts/lock $(ARGS)
