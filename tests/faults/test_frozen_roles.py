@@ -40,7 +40,9 @@ async def history_of(product: Apart, incident_id: str) -> list[tuple[str, str]]:
     return [(entry["at"], entry["reason"]) for entry in (await product.incident(incident_id))["history"]]
 
 
-@frozen_for
+@pytest.mark.faults_long
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("frozen_s", [1.0, 60.0])
 async def test_a_notifier_that_was_frozen_in_a_send_records_nothing_when_it_wakes_up(
     data_dir: Path, receiver: Receiver, figure: Figures, frozen_s: float
 ) -> None:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.peers import Sender, webhook_body
 from tests.e2e.product import CLOCK, ROLES, Product, named_in, rules_text, until
 from tests.fakes.receiver import Receiver
@@ -76,6 +78,7 @@ async def test_webhooks_that_come_again_late_and_out_of_order_make_no_incident_m
     figure(42, "copies of a page", max(receiver.copies().values()), at_most=1)
 
 
+@pytest.mark.faults_long
 async def test_every_role_stops_in_time_under_load_and_nothing_is_lost_or_doubled(
     data_dir: Path, receiver: Receiver, figure: Figures
 ) -> None:
