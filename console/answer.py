@@ -27,7 +27,7 @@ from tocsin.runtime.links import Link, LinkExpired, LinkInvalid, read_token
 
 VIA: Final = "link"
 
-ACKNOWLEDGE_ALL = "acknowledge_all"
+ACKNOWLEDGE = "acknowledge"
 
 FIELDS_MAX: Final = 20
 """Of a form; the page's own has one."""
@@ -143,16 +143,16 @@ def _host_of(origin: str) -> str | None:
 
 
 async def _asked(call: Call, link: Link, reader: Reader) -> tuple[tuple[int, ...], ev.Event]:
-    """Return what is to happen to which incidents. Without a form (a program, a button of a channel) all that the page named are taken."""
+    """Return what is to happen to which incidents. Without a form (a program) the gravest, the page's `incident`, is taken."""
     try:
         form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=FIELDS_MAX)
     except ValueError:
         raise Refused(422, f"A form has at most {FIELDS_MAX} fields.") from None
-    match form.get("action", [ACKNOWLEDGE_ALL]):
-        case ["acknowledge_all"]:
-            return link.incidents, ev.Acknowledged(reader.key, via=VIA)
+    match form.get("action", [ACKNOWLEDGE]):
         case ["acknowledge"]:
             return (link.incident,), ev.Acknowledged(reader.key, via=VIA)
+        case ["acknowledge_all"]:
+            return link.incidents, ev.Acknowledged(reader.key, via=VIA)
         case ["assign"]:
             return (link.incident,), ev.Assigned(reader.key, to=reader.key, via=VIA)
         case _:

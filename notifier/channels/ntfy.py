@@ -28,6 +28,8 @@ from tocsin.runtime.text import cut
 
 TITLE_CHARACTERS_MAX: Final = 60
 MESSAGE_BYTES_MAX: Final = 4_000
+TAKE_ALL: Final = "action=acknowledge_all"
+"""What the button of a page of several incidents posts to its answer page."""
 DAILY_LIMIT: Final = 42908
 """Too many messages today: the next one will hardly be taken sooner than in an hour."""
 DAILY_PAUSE_S: Final = 3600.0
@@ -73,7 +75,8 @@ def ntfy_message(message: PageMessage, topic: str) -> dict[str, object]:
     text = "\n".join(line for line in lines if line).encode(errors="replace")[:MESSAGE_BYTES_MAX].decode(errors="ignore")
     actions: list[dict[str, object]] = []
     if found.take and is_link(message.acknowledge_url):
-        actions.append({"action": "http", "label": found.take, "url": message.acknowledge_url, "method": "POST", "clear": True})
+        take: dict[str, object] = {"action": "http", "label": found.take, "url": message.acknowledge_url, "method": "POST", "clear": True}
+        actions.append(take | {"body": TAKE_ALL} if len(message.numbers) > 1 else take)
     if found.open_url:
         actions.append({"action": "view", "label": found.open, "url": found.open_url})
     severity, over = message.incident.severity, message.incident.state in {State.RESOLVED, State.CLOSED}

@@ -1,4 +1,4 @@
-"""The button on a page of ntfy: the phone posts to the answer link, without a form, and the person has the incident."""
+"""The button on a page of ntfy: the phone posts to the answer link, and the person has the incident, or all of them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -32,8 +32,8 @@ async def shown(site: Site, phone: Ntfy, *incidents: Incident) -> dict[str, Any]
 
 
 async def press(site: Site, button: dict[str, Any], **headers: str) -> int:
-    """What a phone does when the button is pressed: the request as the action says, with an empty body."""
-    async with site.client.request(button["method"], button["url"], headers=headers) as answer:
+    """What a phone does when the button is pressed: the request as the action says."""
+    async with site.client.request(button["method"], button["url"], headers=headers, data=button.get("body", "")) as answer:
         return answer.status
 
 
