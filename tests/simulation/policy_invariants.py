@@ -16,17 +16,23 @@ every attempt at a provider and every report, and compares. Neither decides anyt
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
-from tocsin.policy.delivery import HELD_MAX_MS, URGENT
+from tocsin.policy.delivery import HELD_MAX_MS, NOT_PURSUED, URGENT
 from tocsin.policy.fold import AlertBook
 from tocsin.policy.incident import Decision, Reason
-from tocsin.policy.ladder import AMBIGUOUS_MAX, agenda
+from tocsin.policy.ladder import AMBIGUOUS_MAX, agenda, contact_of, is_failing
 from tocsin.policy.model import LOW, PAGES_KEPT_MAX, Alert, AlertStatus, Incident, Page, PageKind, PageStatus, State
+from tocsin.policy.rules import Rules
 from tocsin.store import codec
+
+FAILURES = ("PageRefused", "PageUnreachable", "PageUndelivered")
+
+LATE_MS = 60_000
+"""How long after an alert cleared an older report of it is late news."""
 
 PENDING_MAX = 60
 """Far more pages than the people of a house have contacts: what waits must not pile up."""
@@ -102,6 +108,43 @@ def _receipts_must_hold(after: Incident) -> None:
             assert page.held_until <= (page.held_at or 0) + HELD_MAX_MS, "severity 1 is bundled, never held"
 
 
+def _somebody_else_hears(decision: Decision) -> None:
+    """A page that does not arrive brings the person's next contact forward; a rung that reaches nobody makes the next one due at once."""
+    before, after, now = decision.before, decision.incident, decision.incident.changed_at
+    page = next((p for p in after.pages if p.id == decision.inputs.get("page")), None)
+    if before is None or page is None or page.kind in NOT_PURSUED or not (page.receipt_missed or is_failing(page, now)):
+        return
+    known = next(p for p in before.pages if p.id == page.id)
+    if known.receipt_missed:
+        return  # what follows from it was done when no receipt came
+    step = [p for p in after.pages if p.step == page.step]
+    untried = [p for p in step if p.person == page.person and p.status is PageStatus.PENDING and not p.attempts]
+    if untried:
+        assert min(p.due_at for p in untried) <= max(now, *(p.held_until or 0 for p in untried)), (
+            f"4: {page.id} failed: the next contact waits"
+        )
+        return
+    hopeful = any(
+        (p.status is PageStatus.SENT and not p.receipt_missed) or (p.status is PageStatus.PENDING and not is_failing(p, now)) for p in step
+    )
+    is_last_word = page.rung is not None and max(p.rung or 0 for p in step) >= before.next_rung - 1
+    if not hopeful and is_last_word and before.state is State.OPEN:
+        assert decision.reason is Reason.PERSON_UNREACHED, f"4: the step of {page.id} reaches nobody, and nobody else hears of it"
+
+
+def _what_was_put_off_is_back(decision: Decision, rules: Rules) -> None:
+    """It fires again: contacts that waited while nothing fired are tried when they would have been."""
+    before, after = decision.before, decision.incident
+    old = frozenset(p.id for p in before.pages) if before is not None else frozenset()
+    for page in after.pages:
+        if page.id not in old:
+            continue
+        contact = contact_of(page, rules)
+        if page.status is PageStatus.PENDING and not page.attempts and page.held_until is None and contact is not None:
+            at = max(after.changed_at, page.rung_due_at + contact.after_ms)
+            assert page.due_at <= at or page.ring > 1, f"4: {page.id} still waits, though it fires again"
+
+
 # --- a whole world -----------------------------------------------------------------------------------------------------------------
 
 
@@ -125,9 +168,13 @@ class Watch:
     copies: dict[str, int] = field(default_factory=dict)
     checked: int = 0
 
-    def decided(self, decision: Decision, now: int) -> None:
+    def decided(self, decision: Decision, now: int, rules: Rules) -> None:
         """Look at a change of an incident, at an instant (ms UTC) of the world."""
         must_hold(decision)
+        if decision.event in FAILURES or decision.reason is Reason.RECEIPT_MISSING:
+            _somebody_else_hears(decision)
+        if decision.reason is Reason.FIRED_AGAIN:
+            _what_was_put_off_is_back(decision, rules)
         self.checked += 1
         before, after = decision.before, decision.incident
         number = after.number
@@ -206,6 +253,19 @@ class Watch:
             if alert.status is AlertStatus.FIRING and ref.firing:
                 is_late = now - (incident.resolved_at or 0) > incident.plan.resolve_after_ms
                 assert incident.is_live or not is_late, "1: an alert that fires on is not left with what is over"
+
+    def late_news(self, alerts: Sequence[Alert], book: AlertBook, now: int, report: Callable[[], object]) -> None:
+        """Look at a report of alerts that have cleared a moment ago, from before their last beginning: it opens nothing again."""
+        refs = [book.alerts.get(alert.key) for alert in alerts]
+        before = {ref.number: book.incidents[ref.number] for ref in refs if ref is not None and ref.number in book.incidents}
+        is_late = all(
+            ref is not None and not ref.firing and alert.starts_at < ref.starts_at and now - ref.cleared_at < LATE_MS
+            for alert, ref in zip(alerts, refs, strict=True)
+        )
+        report()
+        if is_late:
+            for number, incident in before.items():
+                assert book.incidents[number] is incident, f"1: late news changed {incident.id}"
 
     # --- every quiet moment ---
 

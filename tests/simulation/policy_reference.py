@@ -88,7 +88,7 @@ class Reference:
             assert due_at <= now, f"6: {after.id}: a rung began at {now}, and is due at {due_at}"
             wanted = self._go(after, now, rules)
         elif reason in REOPENINGS:
-            wanted = self._reopened(after, now, rules)
+            wanted = self._reopened(decision, now, rules)
         elif reason in CHANGES_OF_SEVERITY:
             wanted = self._changed_severity(before, after, now, rules)
         elif reason is Reason.FIRED_AGAIN and after.state is State.OPEN and _climbs(after):
@@ -101,8 +101,12 @@ class Reference:
 
     # --- what happens ---
 
-    def _reopened(self, after: Incident, now: int, rules: Rules) -> Asked:
-        settles = after.hold_until is not None and after.hold_until >= now
+    def _reopened(self, decision: Decision, now: int, rules: Rules) -> Asked:
+        """An alert that flaps is not paged at each flap: from the second time on it must fire through the settle window."""
+        before, after = decision.before, decision.incident
+        assert before is not None
+        is_recent = now - (before.resolved_at or 0) < before.plan.reopen_within_ms
+        settles = decision.reason is Reason.REOPENED_BY_ALERTS and before.flaps > 0 and is_recent
         self.clock_from = self.foot_at = now
         self.not_before = now + after.plan.settle_ms if settles else 0
         self.begun, self.last_at, self.paged, self.spared = 0, None, [], []

@@ -115,7 +115,7 @@ class PolicyWorld:
         now, after = self.pager.now, decision.incident
         if self.tell is not None:
             self.tell(now, decision)
-        self.watch.decided(decision, now)
+        self.watch.decided(decision, now, self.pager.rules)
         if decision.before is None:
             self.references[after.number] = Reference.of(decision, self.pager.rules)
         else:
@@ -202,6 +202,11 @@ class PolicyWorld:
                 self._at(at, lambda: self._reported(self._again(alerts)))
         if cycles > 1:
             self._at(at + lasts, lambda: self._reported(self._over(alerts)))
+            self._at(at + lasts + 20 * SECOND, lambda: self._late_news(alerts))
+
+    def _late_news(self, alerts: list[Alert]) -> None:
+        """A report of the first beginning, which was long on its way, just after all of it has cleared."""
+        self.watch.late_news(alerts, self.pager.book, self.pager.now, lambda: self.pager.report(alerts))
 
     def _fires_for_a_while(self, alert: Alert, begin: int, end: int) -> None:
         self._at(begin, lambda: self._reported(self._again([alert])))
