@@ -17,6 +17,7 @@ import asyncio
 import zlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Final, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -78,11 +79,18 @@ class Budget:
         # Tests differ, and rounds must: the same numbers in another property are other examples.
         mixed = round_seed * 0x1_0000_0000 + zlib.crc32(self.test.encode())
         try:
-            seed(mixed)(run(given(**inputs)(holds)))()
+            seed(mixed)(run(given(**inputs)(self._counting(holds))))()
         except BaseException as error:  # pytest's own failures are no Exception
             error.add_note(f"again: TOCSIN_FUZZ_SEED={round_seed} .venv/bin/python -m pytest '{self.test}'")
             raise
-        self.examples += examples
+
+    def _counting(self, holds: Property) -> Property:
+        @wraps(holds)
+        def counting(**found: Any) -> None:
+            self.examples += 1
+            holds(**found)
+
+        return counting
 
     async def run_beside(self, round_seed: int, holds: Property, inputs: Inputs, *, examples: int = EXAMPLES_PER_ROUND) -> None:
         """Run a property in a thread, while this loop serves what it asks (`answered`)."""

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,16 +29,26 @@ from tocsin.store.store import Store
 START_LIMIT_S = 20.0
 
 
+_SPENT: pytest.StashKey[list[Budget]] = pytest.StashKey()
+
+
 @pytest.fixture
-def budget(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Iterator[Budget]:
+def budget(request: pytest.FixtureRequest) -> Budget:
     """The test's equal share of the time that all fuzz tests of this run have together."""
     sharers = sum("budget" in getattr(item, "fixturenames", ()) for item in request.session.items)
     seconds = float(os.environ.get("TOCSIN_FUZZ_SECONDS") or SECONDS) / sharers
-    first_seed = int(os.environ.get("TOCSIN_FUZZ_SEED") or SEED)
-    found = Budget(request.node.nodeid, seconds, first_seed)
-    yield found
-    record_property("fuzz_examples", found.examples)
-    record_property("fuzz_seeds", f"{first_seed}..{first_seed + found.rounds_done - 1}")
+    found = Budget(request.node.nodeid, seconds, int(os.environ.get("TOCSIN_FUZZ_SEED") or SEED))
+    request.config.stash.setdefault(_SPENT, []).append(found)
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print how much was tried, and from which seed."""
+    spent = config.stash.get(_SPENT, [])
+    if spent:
+        terminalreporter.section("fuzzed")
+        terminalreporter.line(f"{sum(each.examples for each in spent):>14,} examples of {len(spent)} properties")
+        terminalreporter.line(f"{spent[0].first_seed:>14} the first seed (TOCSIN_FUZZ_SEED)")
 
 
 @pytest.fixture(autouse=True)
