@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from imap_tools import AND, BaseMailBox, ImapToolsError, MailBox, MailBoxUnencrypted
+from imap_tools import AND, BaseMailBox, ImapToolsError, MailBox, MailboxFetchError, MailBoxUnencrypted
 
 from tocsin.store.wire import StoreAway
 
@@ -118,8 +118,8 @@ class ImapMailbox:
         return self._box
 
     def _unseen(self) -> list[tuple[str, bytes]]:
-        found = self._open().fetch(AND(seen=False), mark_seen=False, limit=MAILS_AT_ONCE)
-        return [(mail.uid or "", bytes(mail.obj)) for mail in found]
+        box = self._open()
+        return [(uid, _raw(box, uid)) for uid in box.uids(AND(seen=False))[:MAILS_AT_ONCE]]
 
     def _mark(self, uids: list[str]) -> None:
         if uids:
@@ -145,6 +145,17 @@ class ImapMailbox:
         if self._box is not None:
             with suppress(OSError):
                 self._box.client.socket().shutdown(socket.SHUT_RDWR)
+
+
+def _raw(box: BaseMailBox, uid: str) -> bytes:
+    """Return a mail as it lies in the mailbox, empty when it is gone.
+
+    Not through the library's own messages: those are parsed, and a mail of a stranger's that cannot be written again would come for ever.
+    """
+    status, found = box.client.uid("FETCH", uid, "(BODY.PEEK[])")
+    if status != "OK":
+        raise MailboxFetchError((status, found), "OK")
+    return next((bytes(each[1]) for each in found if isinstance(each, tuple)), b"")
 
 
 class _Session(SMTP):
