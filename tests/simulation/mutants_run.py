@@ -24,7 +24,7 @@ from tests.simulation.mutants import MUTANTS, Mutant, Named, Policy, System
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("ingest", "correlator", "notifier", "console", "tocsin", "tests", "pyproject.toml", "alert_rules.yaml")
-LIMIT_S = 600.0
+LIMIT_S = 1200.0
 AT_ONCE = 2
 POLICY = """
 import sys

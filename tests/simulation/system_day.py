@@ -41,7 +41,7 @@ from tocsin.runtime.rulesfile import load_rules
 from tocsin.runtime.service import HEARTBEAT_S, Deps
 from tocsin.runtime.settings import Settings
 from tocsin.store import keys
-from tocsin.store.bell import Message
+from tocsin.store.bell import RETRY_S, Message
 from tocsin.store.connection import connect
 from tocsin.store.keys import ShardKeys
 from tocsin.store.store import Store, StoreAway
@@ -121,6 +121,7 @@ class Life:
         self.over = False
         self.accepted: dict[str, Alert] = {}
         self.garbage = 0
+        self._is_other = False
         self.answers: Answers | None = None
         self._outages: list[list[float]] = []
         self._jumps_ms = 0.0
@@ -283,6 +284,7 @@ class Life:
     def _rings(self, message: Message) -> None:
         for process in [*self.running.values(), *self.zombies]:
             if self.network.generator.random() < self.network.weather.bell_lost:
+                self.timeline.call_later(RETRY_S, process.misses, context=process.context)  # its connection was cut
                 continue
             wait = 0.0001 + 0.004 * self.network.generator.random()
             self.timeline.call_later(wait, process.hears, message, context=process.context)
@@ -318,7 +320,8 @@ class Life:
             case "provider":
                 self.providers.manners.troubles[facts["who"]] = (facts["how"], self.timeline.time() + facts["for"])
             case "rules":
-                await self._publish(self.generator.choice((self.day.rules, self.day.other_rules)))
+                self._is_other = not self._is_other
+                await self._publish(self.day.other_rules if self._is_other else self.day.rules)
             case "roster":
                 await self._change_roster(facts)
 

@@ -153,6 +153,12 @@ class Process:
             self._rules_published.set()
         self.role.on_change(message)
 
+    def misses(self) -> None:
+        """The bell may have rung unheard: its connection is a new one."""
+        if not self.dead and self.role is not None and self.ready:
+            self._rules_published.set()
+            self.role.on_gap()
+
     async def _live(self, build: Callable[[Deps, Process], Role], wall: Callable[[], float]) -> None:
         store = Store(seam_client(self._network, self), shards=self._settings.shards, origin=self.label)
         clock = self.clock = SimulatedClock(on_jump=self._jumped, read_wall=wall, read_monotonic=self._network.timeline.time)

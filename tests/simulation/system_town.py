@@ -137,7 +137,7 @@ def draw_day(seed: int, days: float = 1.0) -> Day:
     if not calm:
         happenings += _trouble(draw, days)
     happenings += _changes(draw, days)
-    other_group = draw.choice(("[alertname, node]", "[team]", "[alertname]"))
+    other_group = draw.choice(("[alertname, node]", "[team]"))
     return Day(
         seed,
         days,
@@ -218,7 +218,7 @@ def _trouble(draw: random.Random, days: float) -> list[Happening]:
 def _changes(draw: random.Random, days: float) -> list[Happening]:
     """What people change about the pager."""
     end = days * DAY_S
-    found = [Happening(draw.uniform(0, end), "rules", {}) for _ in range(draw.choice((0, 1, 2)))]
+    found = [Happening(draw.uniform(0, end), "rules", {}) for _ in range(draw.choice((0, 2, 5)))]
     for number in range(draw.choice((0, 1, 3))):
         begins = draw.uniform(0, end)
         facts = {
