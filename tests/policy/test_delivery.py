@@ -1,4 +1,4 @@
-"""Held, arrived, not arrived, never heard of again: what follows, and what the messages that are edited in place say of it."""
+"""Held, arrived, not arrived, never heard of again: what follows. What messages say of it afterwards: `test_edited_messages.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from tests.policy.world import DUTY, HOUR, LADDER, MINUTE, NIGHT, SECOND, Story,
 from tocsin.policy import events as ev
 from tocsin.policy.delivery import HELD_MAX_MS, held_until_max
 from tocsin.policy.incident import DRILL_AFTER_LAST_RUNG_MS, NOTICE_LASTS_MS, Reason, open_incident
-from tocsin.policy.ladder import FAILING_AFTER
-from tocsin.policy.model import PAGES_KEPT_MAX, Incident, Page, PageKind, PageStatus, State
+from tocsin.policy.model import Incident, Page, PageKind, PageStatus, State
 from tocsin.policy.rules import Contact
 from tocsin.store import codec
 
@@ -243,123 +242,6 @@ def test_tests_and_closing_notes_await_no_receipt() -> None:
     assert story.happens(ev.PageDelivered(page.id)).reason is Reason.PAGE_DELIVERED, "but it is recorded"
 
 
-# --- messages that are edited in place ---
-
-
-CHAT = {"kim": (Contact("slack:U1"), Contact("tel:+82", 5 * MINUTE)), "lee": (Contact("telegram:7"),)}
-
-
-def chat() -> Story:
-    """kim and lee read chats; both were paged, then nobody answered for half an hour."""
-    story = Story(make_rules(contacts=CHAT))
-    story.opens(1)
-    story.until(NIGHT + 31 * MINUTE)
-    return story
-
-
-def updates(story: Story) -> list[tuple[str, int, str]]:
-    """Take (person, contact, edits) of the updates that wait, and let them be sent."""
-    found = [(p.person, p.contact, p.edits) for p in story.pending() if p.kind is PageKind.UPDATE]
-    story.after(0)
-    return found
-
-
-BOTH = [("kim", 0, "INC-1.0.kim.0"), ("lee", 0, "INC-1.1.lee.0")]
-
-
-def test_who_takes_it_lets_go_of_it_and_ends_it_shows_in_every_message_that_is_edited() -> None:
-    story = chat()
-    story.happens(ev.Acknowledged("lee"))
-    assert updates(story) == BOTH
-    story.happens(ev.Assigned("kim", "kim"))
-    assert updates(story) == BOTH, "taken over"
-    story.happens(ev.Noted("kim", "looking"))
-    assert updates(story) == []
-    story.until(story.incident.acknowledged_until or 0)
-    assert [t.person for t in story.told if t.kind is PageKind.UPDATE][-2:] == ["kim", "lee"], "the acknowledgement ended"
-    story.happens(ev.Resolved("choi"))
-    assert updates(story) == BOTH
-    story.happens(ev.Reopened("choi"))
-    assert updates(story) == BOTH
-
-
-def test_contacts_that_are_not_edited_get_no_update_and_those_get_the_closing_note_as_well() -> None:
-    story = chat()
-    story.happens(ev.Resolved("choi"))
-    kinds = sorted((p.person, p.contact, p.kind) for p in story.pending())
-    assert kinds == [
-        ("kim", 0, PageKind.RESOLVED),
-        ("kim", 0, PageKind.UPDATE),
-        ("lee", 0, PageKind.RESOLVED),
-        ("lee", 0, PageKind.UPDATE),
-    ]
-
-
-def test_a_newer_update_takes_the_place_of_one_that_was_not_sent() -> None:
-    story = chat()
-    story.down |= {"kim", "lee"}
-    story.happens(ev.Acknowledged("lee"))
-    story.happens(ev.Resolved("lee"))
-    waiting = [p for p in story.pending("kim") if p.kind is PageKind.UPDATE]
-    assert [p.step for p in waiting] == [story.incident.steps - 1]
-
-
-def test_an_update_that_cannot_be_sent_is_given_up_and_wakes_nobody() -> None:
-    story = chat()
-    story.down |= {"kim", "lee"}
-    story.happens(ev.Acknowledged("choi"))
-    for _ in range(FAILING_AFTER):
-        page = story.page_of("kim", 0, PageKind.UPDATE)
-        story.now = max(story.now, page.due_at)
-        story.happens(ev.PageUnreachable(page.id, "503", ambiguous=False))
-    assert story.reasons[-1] is Reason.PAGE_GIVEN_UP
-    assert {p.kind for p in story.pending()} == {PageKind.UPDATE}
-
-
-def test_a_snooze_withdraws_pages_and_not_what_the_messages_say() -> None:
-    story = chat()
-    story.down |= {"kim", "lee"}
-    story.happens(ev.Acknowledged("choi", MINUTE))
-    story.happens(ev.Snoozed("choi", MINUTE))
-    assert [p.kind for p in story.pending("kim")] == [PageKind.UPDATE]
-
-
-def test_a_page_over_the_same_contact_does_not_take_the_place_of_an_update() -> None:
-    story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE), contacts={"jeong": (Contact("slack:U1"),)}))
-    story.opens(1)
-    story.until(NIGHT + 2 * HOUR)
-    story.down.add("jeong")
-    story.happens(ev.Acknowledged("kim", MINUTE))
-    story.after(3 * MINUTE)
-    assert story.reasons[-1] is Reason.LAST_RUNG_REPEATED
-    assert sorted(p.kind for p in story.pending("jeong")) == [PageKind.PAGE, PageKind.UPDATE]
-
-
-def test_a_message_that_went_out_while_it_was_taken_is_brought_up_to_date() -> None:
-    story = Story(make_rules(contacts=CHAT))
-    story.opens(1)
-    page = story.page_of("kim")
-    story.happens(ev.Acknowledged("lee"))
-    assert updates(story) == []
-    story.happens(ev.PageSent(page.id, "ts1"))
-    assert updates(story) == [("kim", 0, page.id)]
-
-
-def test_the_first_message_of_a_contact_is_not_forgotten_over_many_repeats() -> None:
-    story = Story(make_rules(ladder=replace(LADDER, repeat_last_ms=MINUTE), contacts={"jeong": (Contact("slack:U1"),)}))
-    story.opens(1)
-    story.until(NIGHT + 2 * HOUR - 1)
-    story.down.add("jeong")
-    story.after(1)
-    first = story.page_of("jeong")
-    story.happens(ev.PageSent(first.id, "ts1"))
-    story.down.clear()
-    story.after(3 * HOUR)
-    assert len(story.incident.pages) <= PAGES_KEPT_MAX + 10
-    story.happens(ev.Acknowledged("kim"))
-    assert updates(story) == [("jeong", 0, first.id)]
-
-
 # --- contacts that go on ringing ---
 
 
@@ -463,6 +345,17 @@ def test_a_page_that_went_out_in_the_end_does_not_say_why_it_had_failed_before()
     assert story.page_of("kim").reason == "no connection"
     story.happens(ev.PageSent(page.id))
     assert (story.page_of("kim").status, story.page_of("kim").reason) == (PageStatus.SENT, "")
+
+
+CHAT = {"kim": (Contact("slack:U1"), Contact("tel:+82", 5 * MINUTE)), "lee": (Contact("telegram:7"),)}
+
+
+def chat() -> Story:
+    """kim and lee read chats; both were paged, then nobody answered for half an hour."""
+    story = Story(make_rules(contacts=CHAT))
+    story.opens(1)
+    story.until(NIGHT + 31 * MINUTE)
+    return story
 
 
 # --- notices and drills ---

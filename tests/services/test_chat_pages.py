@@ -117,6 +117,25 @@ async def test_a_reminder_rings_under_the_first_message(world: World, telegram: 
     assert incident.acknowledged_until > world.clock.now_ms() + 25 * MINUTE, "kim is still on it"
 
 
+async def test_every_message_to_one_person_says_that_it_is_over_and_none_rings(world: World, telegram: Telegram, slack: Slack) -> None:
+    async with paging(world, telegram, slack, "A") as notifier:
+        [first] = telegram.messages
+        await telegram.press(first, "Take it", by=KIM)
+        await telegram.edited(first)
+        await world.advance(notifier, 26 * MINUTE)
+        [_, reminder] = telegram.messages
+        assert "Resolve" not in reminder.text
+        edits = first.edits
+        await telegram.press(first, "Resolve", by=KIM)
+        await telegram.edited(first, edits + 1)
+        await world.settle(notifier)
+        await telegram.until(lambda: "Resolved by Kim" in reminder.text)
+        for message in (first, reminder):
+            assert message.labels == ["Open"]
+            assert "Next" not in message.text
+        assert len(telegram.messages) == 2, "who resolved it gets no closing note"
+
+
 async def test_a_telegram_that_refuses_brings_the_next_contact_at_once(world: World, telegram: Telegram, slack: Slack) -> None:
     telegram.blocked.add(KIM)
     async with paging(world, telegram, slack, "A"):

@@ -100,7 +100,7 @@ def _receipts_must_hold(after: Incident) -> None:
         assert after.due_at is not None
         assert after.due_at <= min(awaited), "a receipt that does not come is missed"
     assert after.is_live or not awaited, "nobody waits for receipts of what is over"
-    updates = [(p.person, p.contact) for p in after.pages if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING]
+    updates = [(p.person, p.contact, p.edits) for p in after.pages if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING]
     assert len(updates) == len(set(updates)), "a newer word on how it stands takes the place of an older one"
     for page in after.pages:
         assert page.receipt_due_at is None or (page.status is PageStatus.SENT and page.delivered_at is None)

@@ -9,7 +9,6 @@ within the time in which it should have: then the person's next contact is tried
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 
 from tocsin.policy import events as ev
@@ -24,6 +23,12 @@ NOT_PURSUED = (PageKind.RESOLVED, PageKind.TEST, PageKind.UPDATE)
 
 NOTICES = (PageKind.HANDOVER, PageKind.NOTICE)
 """Kinds that are not about alerts: one contact of each person is enough."""
+
+NOT_EDITED = (PageKind.UPDATE, PageKind.RESOLVED, *NOTICES)
+"""Kinds that stay as they were said, or are no messages."""
+
+LATER_EDITED_MAX = 3
+"""How many messages of one incident over one contact are changed beside the first: the newest. Older ones stay, and so do their buttons."""
 
 URGENT = (PageKind.PAGE, PageKind.REOPENED, PageKind.REMINDER)
 """Kinds that at severity 1 nothing may hold for long."""
@@ -93,7 +98,7 @@ def _went_out(incident: Incident, page: Page, sent: Page, now: int, rules: Rules
         if incident.state is State.RESOLVED:
             after, _ = ladder.tell_resolved(after, incident.resolved_by or "", now)
         if incident.state is not State.CLOSED:
-            after = update_edited(after, now, rules, only=(page.person, page.contact))
+            after = update_edited(after, now, rules, only=page)
     return after
 
 
@@ -225,27 +230,44 @@ def _last_hope(incident: Incident, page: Page, now: int, rules: Rules, inputs: d
     return after, Reason.PERSON_UNREACHED, inputs | {"paged": tuple(wanted)}
 
 
-def update_edited(incident: Incident, now: int, rules: Rules, *, only: Collection[object] | None = None) -> Incident:
-    """Let the messages that are edited in place say how it stands now: one page for each contact that took one, with `edits`.
+def update_edited(incident: Incident, now: int, rules: Rules, *, only: Page | None = None) -> Incident:
+    """Let the messages that are edited in place say how it stands now: one page for each of them, with `edits`.
 
-    It takes the place of an older one that was not sent. `only` is one (person, contact). A notice stays as it was said.
+    It takes the place of an older one that was not sent. With `only`, the message of that page alone, or the one that it changed. A notice
+    stays as it was said, and so does a closing note.
     """
-    first: dict[tuple[str, int], Page] = {}
-    for page in incident.pages:
-        key = (page.person, page.contact)
-        if page.status is PageStatus.SENT and page.kind not in (PageKind.UPDATE, *NOTICES) and key not in first and only in (None, key):
-            contact = ladder.contact_of(page, rules)
-            if contact is not None and contact.is_edited:
-                first[key] = page
-    if not first:
+    messages = _messages(incident, rules)
+    if only is None:
+        shown = [message for each in messages.values() for message in each[:1] + each[1:][-LATER_EDITED_MAX:]]
+    else:
+        shown = [m for m in messages.get((only.person, only.contact), []) if m.id == (only.edits or only.id)]
+    if not shown:
         return incident
+    edited, contacts = {m.id for m in shown}, set(messages) if only is None else set()
     older = frozenset(
-        p.id for p in incident.pages if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING and (p.person, p.contact) in first
+        p.id
+        for p in incident.pages
+        if p.kind is PageKind.UPDATE and p.status is PageStatus.PENDING and (p.edits in edited or (p.person, p.contact) in contacts)
     )
     pages = tuple(ladder.settled(p, now, "a later one takes its place") if p.id in older else p for p in incident.pages)
-    step = incident.steps
-    updates = tuple(
-        Page(f"{incident.id}.{step}.{p.person}.{p.contact}", PageKind.UPDATE, step, None, "", p.person, p.contact, now, now, edits=p.id)
-        for p in first.values()
-    )
-    return evolve(incident, steps=step + 1, pages=ladder.trimmed(pages) + updates)
+    updates: list[Page] = []
+    for m in shown:
+        step = incident.steps + sum((u.person, u.contact) == (m.person, m.contact) for u in updates)  # one page of a contact in each step
+        page_id = f"{incident.id}.{step}.{m.person}.{m.contact}"
+        updates.append(Page(page_id, PageKind.UPDATE, step, None, "", m.person, m.contact, now, now, edits=m.id))
+    return evolve(incident, steps=max(u.step for u in updates) + 1, pages=(*ladder.trimmed(pages), *updates))
+
+
+def _messages(incident: Incident, rules: Rules) -> dict[tuple[str, int], list[Page]]:
+    """Return, for each contact whose messages are edited, the pages that went out as messages of their own, the first one first."""
+    found: dict[tuple[str, int], list[Page]] = {}
+    receipts: set[tuple[str, int, str]] = set()
+    for page in incident.pages:
+        if page.status is not PageStatus.SENT or page.kind in NOT_EDITED:
+            continue
+        contact, message = ladder.contact_of(page, rules), (page.person, page.contact, page.receipt)
+        if contact is None or not contact.is_edited or (page.receipt and message in receipts):
+            continue
+        receipts.add(message)
+        found.setdefault((page.person, page.contact), []).append(page)
+    return found
