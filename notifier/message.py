@@ -183,9 +183,10 @@ def subject(message: PageMessage) -> str:
 def plain_text(message: PageMessage, *, can_reply: bool = False) -> str:
     """The text part of a mail; its first line is `one_line`, which is what a phone shows. `can_reply`: somebody reads what comes back."""
     words = words_for(message.locale)
-    lines = [_lead(message), ""]
-    if message.said:
-        lines += [*said_lines(message), ""]
+    lead = _lead(message)
+    lines = [lead, ""]
+    if said := said_below(message, lead):
+        lines += [*said, ""]
     if message.acknowledge_url and is_answerable(message):
         lines += [words.acknowledge + ": " + clean(message.acknowledge_url), *_hints(message, can_reply=can_reply), ""]
     if not is_notice(message):
@@ -202,13 +203,14 @@ def html(message: PageMessage, *, can_reply: bool = False) -> str:
     """The HTML part of a mail: the same facts in the same order, readable on a phone, nothing loaded from elsewhere."""
     words = words_for(message.locale)
     colour = _PLAIN_COLOUR if is_notice(message) else _COLOURS.get(message.incident.severity, _PLAIN_COLOUR)
+    lead = _lead(message)
     parts = [
         Markup('<!doctype html><html lang="%s"><head><meta charset="utf-8">') % words.lang,
         Markup('<meta name="viewport" content="width=device-width, initial-scale=1"></head><body style="%s%s">')
         % (_BODY, ";word-break:keep-all" if words.lang == "ko" else ""),  # else Korean breaks within words
-        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, colour, _lead(message)),
+        Markup('<p style="%s;border-color:%s">%s</p>') % (_LEAD, colour, lead),
     ]
-    parts += [Markup("<p>%s</p>") % line for line in said_lines(message) if line]
+    parts += [Markup("<p>%s</p>") % line for line in said_below(message, lead) if line]
     if is_answerable(message) and is_link(message.acknowledge_url):
         parts.append(Markup('<p><a style="%s" href="%s">%s</a></p>') % (_BUTTON, message.acknowledge_url, words.acknowledge))
         parts.append(Markup('<p style="%s">%s</p>') % (_GREY, " ".join(_hints(message, can_reply=can_reply))))
@@ -307,6 +309,15 @@ def moment(message: PageMessage, at: int | None) -> str:
 def said_lines(message: PageMessage) -> list[str]:
     """The text of a notice, line by line."""
     return [cut(clean(line), SAID_CHARACTERS_MAX) for line in message.said.splitlines()[:SAID_LINES_MAX]]
+
+
+def said_below(message: PageMessage, above: str) -> list[str]:
+    """The text of a notice as it stands below a line; the title that it begins with is left out when that line says the whole of it."""
+    lines, title = said_lines(message), clean(message.incident.title)
+    if not lines or not title or not above.endswith(title) or not (lines[0] + " ").startswith(title + " "):
+        return lines
+    rest = lines[0].removeprefix(title).lstrip()
+    return [rest, *lines[1:]] if rest else lines[1:]
 
 
 def is_drill(message: PageMessage) -> bool:

@@ -19,7 +19,7 @@ from notifier.message import (
     is_notice,
     next_line,
     one_line,
-    said_lines,
+    said_below,
     state_line,
     what,
 )
@@ -128,7 +128,7 @@ def _others(message: PageMessage, words: Words, room: int) -> list[str]:
 def _said(message: PageMessage) -> tuple[str, ...]:
     shown: list[str] = []
     room = LINES_CHARACTERS_MAX
-    for line in said_lines(message):
+    for line in said_below(message, headline(message, HEADLINE_CHARACTERS_MAX)):
         if room <= 0:
             break
         if line:

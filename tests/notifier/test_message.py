@@ -368,6 +368,15 @@ def test_a_handover_mail_is_its_text_and_has_nothing_to_take() -> None:
     assert "Acknowledge" not in plain_text(told) + html(told)
 
 
+def test_a_handover_mail_says_its_sentence_once() -> None:
+    told = replace(
+        PAGE, kind=PageKind.HANDOVER, incident=replace(PAYMENTS, title="Lee comes on duty."), said="Lee comes on duty. INC-7 is open."
+    )
+    assert plain_text(told).count("Lee comes on duty.") == 1
+    assert html(told).count("Lee comes on duty.") == 1
+    assert "INC-7 is open." in plain_text(told)
+
+
 def test_the_subject_of_an_exercise_begins_with_that() -> None:
     drill = replace(PAGE, incident=replace(PAYMENTS, title="DRILL: errors 38%"))
     assert subject(drill) == "DRILL: [S1] payments: errors 38% (INC-42)"

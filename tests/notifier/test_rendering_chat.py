@@ -161,6 +161,28 @@ def test_a_notice_says_what_it_was_given_and_no_alarm(kind: PageKind) -> None:
     assert "S4" not in shown.banner
 
 
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        ("Lee comes on duty.", ()),
+        ("Lee comes on duty. INC-7 is open.", ("INC-7 is open.",)),
+        ("Lee comes on duty.\nINC-7 is open.", ("INC-7 is open.",)),
+        ("Lee comes on duty.x", ("Lee comes on duty.x",)),
+    ],
+)
+def test_a_notice_says_its_sentence_once(said: str, lines: tuple[str, ...]) -> None:
+    told = replace(PAGE, kind=PageKind.HANDOVER, incident=replace(INCIDENT, title="Lee comes on duty."), said=said)
+    assert card(told).headline == "Handover: Lee comes on duty."
+    assert card(told).lines == lines
+
+
+def test_a_sentence_that_the_headline_has_no_room_for_stands_whole_below_it() -> None:
+    title = "Lee comes on duty, " + "and on and " * 12
+    told = replace(PAGE, kind=PageKind.HANDOVER, incident=replace(INCIDENT, title=title), said=title)
+    assert len(card(told).headline) <= 120
+    assert title.strip() in " ".join(card(told).lines)
+
+
 def test_an_exercise_begins_with_the_word_and_says_it_once() -> None:
     drill = replace(PAGE, incident=replace(INCIDENT, title="DRILL: errors 38%"))
     assert card(drill).headline == "DRILL: S1 INC-41 payments: errors 38%"
