@@ -31,7 +31,7 @@ AFTER_FAULT_S: Final = 15.0
 CONNECT_LIMIT_S: Final = 10.0
 MAILS_AT_ONCE: Final = 50
 MAIL_BYTES_MAX: Final = 1024 * 1024
-"""A reply with its quotes and a picture in the signature; more is refused."""
+"""A reply with its quotes and a picture in the signature; over SMTP more is refused, of a mailbox's mail no more is read."""
 SESSIONS_MAX: Final = 50
 SESSION_S: Final = 60.0
 RECIPIENTS_MAX: Final = 10
@@ -148,11 +148,11 @@ class ImapMailbox:
 
 
 def _raw(box: BaseMailBox, uid: str) -> bytes:
-    """Return a mail as it lies in the mailbox, empty when it is gone.
+    """Return a mail as it lies in the mailbox, its first `MAIL_BYTES_MAX` bytes, empty when it is gone.
 
     Not through the library's own messages: those are parsed, and a mail of a stranger's that cannot be written again would come for ever.
     """
-    status, found = box.client.uid("FETCH", uid, "(BODY.PEEK[])")
+    status, found = box.client.uid("FETCH", uid, f"(BODY.PEEK[]<0.{MAIL_BYTES_MAX}>)")
     if status != "OK":
         raise MailboxFetchError((status, found), "OK")
     return next((bytes(each[1]) for each in found if isinstance(each, tuple)), b"")

@@ -31,6 +31,7 @@ class MailboxServer:
         self.logins = 0
         self.refused = 0
         self.cut_next = False
+        self.longest_fetched = 0
         self.port = 0
         self._user, self._password = user, password
         self._idles = idles
@@ -107,9 +108,12 @@ class MailboxServer:
         return True
 
     def _fetch(self, command: str, writer: asyncio.StreamWriter) -> None:
+        part = re.search(r"<0\.([0-9]+)>", command)
         for uid in self._uids(command):
-            raw = self.mails[uid - 1].raw
-            writer.write(f"* {uid} FETCH (UID {uid} FLAGS () RFC822.SIZE {len(raw)} BODY[] {{{len(raw)}}}\r\n".encode() + raw + b")\r\n")
+            whole = self.mails[uid - 1].raw
+            raw, what = (whole, "BODY[]") if part is None else (whole[: int(part[1])], "BODY[]<0>")
+            self.longest_fetched = max(self.longest_fetched, len(raw))
+            writer.write(f"* {uid} FETCH (UID {uid} FLAGS () {what} {{{len(raw)}}}\r\n".encode() + raw + b")\r\n")
 
     async def _store(self, command: str) -> None:
         async with self._changed:

@@ -12,7 +12,7 @@ import aiosmtplib
 import pytest
 
 from notifier.channels.mail import MailChannel
-from notifier.channels.mailbox import ImapMailbox
+from notifier.channels.mailbox import MAIL_BYTES_MAX, ImapMailbox
 from notifier.service import Notifier
 from tests.fakes.imap import MailboxServer
 from tests.fakes.smtp import MailServer, ReceivedMail
@@ -175,9 +175,10 @@ async def test_replies_are_fetched_out_of_a_mailbox(world: World, idles: bool) -
     ):
         page = await paged(world, notifier, outgoing, "DiskFull")
         await server.deliver(b"From: spam@example.com\r\n\r\nbuy\r\n")
-        await server.deliver(reply(page, "ack"))
+        await server.deliver(reply(page, "ack") + b"x" * 2 * MAIL_BYTES_MAX)
         await server.seen(2)
         assert (await world.incident()).acknowledged_by == "kim"
+        assert server.longest_fetched == MAIL_BYTES_MAX
 
 
 async def test_a_mailbox_that_goes_away_is_opened_again(world: World) -> None:
