@@ -91,8 +91,9 @@ async def test_a_correlator_that_was_frozen_opens_nothing_twice_when_it_wakes_up
             took_s = CLOCK.monotonic() - started_s
             await pause(frozen_s)
         finally:
-            await wakes_up_and_ends(frozen)
-        await product.fire("After", severity="critical")
+            frozen.signal(signal.SIGCONT)
+        await product.fire("After", severity="critical")  # with nothing to write it would not hear that it was replaced
+        await wakes_up_and_ends(frozen)
         incidents = await taken_once(product, [*names, "After"])
         await until_whole(product, product.store_url)
     figure(27, "incidents beyond one for each alert", len(incidents) - len(names) - 1, at_most=0)

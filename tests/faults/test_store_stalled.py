@@ -143,7 +143,7 @@ async def test_a_log_of_a_gigabyte_is_loaded_without_being_killed(data_dir: Path
         pipe = client.pipeline(transaction=False)
         for _ in range(500):
             number += 1
-            pipe.eval(WRITES, 3, *KEYS, str(number % 20_000), document, str(number), entry)
+            pipe.eval(WRITES, 3, *KEYS, str(number % 20_000), document, str(number), entry)  # type: ignore[unused-awaitable]  # queued
         await pipe.execute()
     size = log.stat().st_size
     await client.aclose()
