@@ -4,7 +4,8 @@ A claimed page waits for one of these reasons, asked in this order (`_judge`, th
 
 1. Its contact takes another message at this moment: it waits in its lane, and goes out together with what comes meanwhile.
 2. Its contact has had enough (`ContactRule`): it is held until the contact's window allows, and bundled with what is held as well.
-   Severity 1 takes along what is held. Retries, tests and changes of messages that are there are never held for this.
+   Severity 1 takes along what is held. Retries, tests and changes of messages that are there are never held for this. A number that
+   was called within the last minute (`CALLS_LIMIT`) is not called for severity 1 either.
 3. The account's provider does not answer (`breaker.py`), or has asked for a pause: it is denied, so that the person's next contact
    is tried at once. One page every few seconds goes out all the same, as a probe, and so does every test. A pause of seconds is waited out.
 4. The account's limit is used up, or all the sends that it may have under way are: it waits, the gravest first, then fairly between
@@ -59,6 +60,15 @@ RINGING = ("sms", "tel")
 RINGING_LIMIT = Limit(1, BUNDLE_MS)
 """Contacts that ring hear of severity 2 and below once in two minutes, of everything that fell due meanwhile."""
 
+CALLED = ("tel",)
+CALLS_LIMIT = Limit(1, 60_000)
+"""Calls to one number begin so far apart, at severity 1 too: who is on the phone is busy for a second call, which then counts as failed."""
+
+JOINS_MS = 2_000
+"""What waits for a call waits so much longer, so that what rings again a minute after that call joins it."""
+
+LINE_WORDS = f"calls to a number begin {format_duration(CALLS_LIMIT.per_ms)} apart at least; what waits goes out together"
+
 FLOOD_LIMIT = Limit(20, BUNDLE_MS)
 """What any other person's contact gets in two minutes before severity 2 and below is bundled likewise, unless the person set a limit."""
 
@@ -85,6 +95,16 @@ class Waiting:
     def may_have_arrived(self) -> bool:
         """Whether its receiver may know the page already."""
         return self.begun > 0 or self.due.page.ambiguous > 0
+
+    @property
+    def may_share(self) -> bool:
+        """Whether it may go in one message with others. A receiver may drop a second message with the same id, and what shares it."""
+        return self.due.page.kind in TOGETHER and not self.may_have_arrived
+
+    @property
+    def takes_along(self) -> bool:
+        """Whether what is held for its contact goes with it: severity 1, when it is said for the first time."""
+        return self.urgency == 1 and self.may_share and self.due.page.attempts == 0
 
     @property
     def urgency(self) -> int:
@@ -144,8 +164,6 @@ class ContactRule:
         """Return when a message with these pages may go to the contact."""
         pages = list(pages)
         at = window.free_at(now)
-        if any(w.must_go(now) for w in pages):
-            return now
         if window.last_at is not None and any(w.urgency == 1 for w in pages):
             at = min(at, window.last_at + self.spacing_ms)
         return at
@@ -341,15 +359,29 @@ class AccountQueue:
         if rule is None:
             return []
         counted = [w for w in lane.waiting.values() if rule.counts(w)]
-        window = self.contact_window(lane, rule)
-        if not counted or window.is_empty(now):
+        if not counted or any(w.must_go(now) for w in counted):
             return []
-        until = rule.free_at(window, counted, now)
-        return [self._hold(lane, counted, rule.words(), until)] if until > now else []
+        until, why = rule.free_at(self._contact_window(lane, rule), counted, now), rule.words()
+        line = self._line(lane)
+        line_free_at = now if line is None else line.free_at(now)
+        if line_free_at > max(now, until - JOINS_MS):
+            until, why = line_free_at + JOINS_MS, LINE_WORDS
+        return [self._hold(lane, counted, why, until)] if until > now else []
 
-    def contact_window(self, lane: Lane, rule: ContactRule) -> Window:
-        """Return what the contact has had."""
+    def windows_of(self, lane: Lane, rule: ContactRule | None, pages: Iterable[Waiting]) -> list[Window]:
+        """Return in which of the contact's windows a message with these pages counts. Every call is one, whatever it says."""
+        line = self._line(lane)
+        found = [] if line is None else [line]
+        if rule is not None and any(rule.counts(w) for w in pages):
+            found.append(self._contact_window(lane, rule))
+        return found
+
+    def _contact_window(self, lane: Lane, rule: ContactRule) -> Window:
         return self._windows.of(f"contact {lane.address}", rule.limit, outlives=rule.own or self.channel in RINGING)
+
+    def _line(self, lane: Lane) -> Window | None:
+        """Return when the number was called; None for what is no call."""
+        return self._windows.of(f"calls {lane.address}", CALLS_LIMIT) if self.channel in CALLED else None
 
     def _ranks(self) -> Mapping[Place, int]:
         """Return how many go before each that waits; nothing where nobody can have to wait for long."""
@@ -360,7 +392,7 @@ class AccountQueue:
         """Say what becomes of a lane's next message; None: it is ready when its turn comes."""
         assert lane.place is not None
         along = self._held.get(lane.address)
-        if lane.place.urgency == 1 and along is not None and along.until > now:
+        if along is not None and along.until > now and any(w.takes_along for w in lane.waiting.values()):
             return self._call_along(lane, along, now)
         if lane.address in self._calls:
             return None

@@ -9,18 +9,17 @@ settings allow, and what is held or denied is recorded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from notifier.accountqueue import WAIT_MAX_MS, AccountQueue, Denied, Held, Lane, Waiting, account_of
 from notifier.channels import Channels, Outcome
-from notifier.compose import TOGETHER, DuePage, gravest_first, urgency_of
+from notifier.compose import DuePage, gravest_first, urgency_of
 from notifier.limits import Windows
 from notifier.sending import Record, Sender, may_have_arrived
 from tocsin.policy.events import Event, PageHeld, PageUnreachable
 from tocsin.policy.model import Page, PageStatus
 from tocsin.runtime.service import Deps
 from tocsin.runtime.settings import Settings
-from tocsin.store.commit import Holder
 from tocsin.store.wire import StoreAway, StoreFull
 
 __all__ = ["DuePage", "Lanes", "Waiting", "page_lease_ms"]
@@ -49,19 +48,10 @@ class Lanes:
     `remembered` is what the limits of the last notifier knew.
     """
 
-    def __init__(
-        self,
-        deps: Deps,
-        channels: Channels,
-        holders: Sequence[Holder],
-        signing_key: str,
-        record: Record,
-        lose_claims: Callable[[], None],
-        remembered: Mapping[str, bytes] | None = None,
-    ) -> None:
+    def __init__(self, deps: Deps, sender: Sender, record: Record, remembered: Mapping[str, bytes] | None = None) -> None:
         self._deps = deps
         self._record = record
-        self._sender = Sender(deps, channels, holders, signing_key, record, lose_claims)
+        self._sender = sender
         self._windows = Windows(deps.clock.now_ms(), remembered or {})
         self._lanes: dict[str, Lane] = {}
         self._accounts: dict[str, AccountQueue] = {}
@@ -199,13 +189,12 @@ class Lanes:
             if not ready:
                 return None
             now = self._deps.clock.now_ms()
-            counts = rule is not None and any(rule.counts(w) for w in ready)
-            window = lane.account.contact_window(lane, rule) if rule is not None and counts else None
-            if window is not None:
+            windows = lane.account.windows_of(lane, rule, ready)
+            for window in windows:
                 window.take(now)
                 self._has_sent.set()
             outcome = await self._sender.send(lane.address, [w.due for w in ready])
-            if window is not None and not may_have_arrived(outcome):
+            for window in () if may_have_arrived(outcome) else windows:
                 window.give_back(now)
             return outcome
         finally:
@@ -286,14 +275,13 @@ class Lanes:
 def _take(lane: Lane) -> list[Waiting]:
     """Take the most urgent waiting page, and with it those that may share its message.
 
-    A page that may already have arrived goes alone: its receiver may drop a second message with the same id, and what shares it.
+    A page that may already have arrived goes alone.
     """
     order = gravest_first([w.due for w in lane.waiting.values()])
     first = min(order, key=urgency_of)
-    alone = {page for page, w in lane.waiting.items() if w.may_have_arrived}
     together = [first]
-    if first.page.kind in TOGETHER and first.page.id not in alone:
-        together += [d for d in order if d is not first and d.page.kind in TOGETHER and d.page.id not in alone]
+    if lane.waiting[first.page.id].may_share:
+        together += [d for d in order if d is not first and lane.waiting[d.page.id].may_share]
     return [lane.waiting.pop(d.page.id) for d in together[:BUNDLE_MAX]]
 
 

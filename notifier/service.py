@@ -22,6 +22,7 @@ from notifier.gather import Gather
 from notifier.handover import Handovers
 from notifier.lanes import Lanes, Waiting, page_lease_ms
 from notifier.listening import Listening
+from notifier.sending import Sender
 from tocsin.policy.events import Event, PageRefused, TimerDue
 from tocsin.policy.incident import Decision, decide
 from tocsin.policy.ladder import contact_of
@@ -107,7 +108,8 @@ class Notifier:
         self._answers = Answers(self._deps, key)
         channels = self._make_channels(channels_config(self._deps.rules.rules, self._deps, self._answers))
         remembered = await self._store.noted_sends()
-        self._lanes = Lanes(self._deps, channels, self._holders, key, self.record, self._lose_claims, remembered)
+        sender = Sender(self._deps, channels, self._holders, key, self.record, self._lose_claims)
+        self._lanes = Lanes(self._deps, sender, self.record, remembered)
         self._channels_of = self._deps.rules.rules.version
         self._deps.rules.on_swap = self._rules_swapped
 

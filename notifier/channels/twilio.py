@@ -20,7 +20,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from xml.etree import ElementTree as ET
 
@@ -175,6 +175,37 @@ class TwilioCallbacks:
         if not any(good):
             raise web.HTTPForbidden(text="X-Twilio-Signature is not that of this account and address\n")
         return dict(fields)
+
+
+class TwilioChannel:
+    """What the channels over one account have in common. `answers` None: it only sends."""
+
+    name: ClassVar[str]
+
+    def __init__(self, account: TwilioAccount, *, wall_clock: Callable[[], int], total_limit_s: float, answers: Answers | None) -> None:
+        self._account = account
+        self._api = TwilioApi(account, wall_clock=wall_clock, total_limit_s=total_limit_s)
+        self._callbacks = TwilioCallbacks(self.name, account, answers)
+        self._answers = answers
+
+    async def close(self) -> None:
+        """Close kept connections; sends still under way fail as unreachable."""
+        await self._api.close()
+
+    async def listen(self) -> None:
+        """Nothing to fetch: Twilio calls."""
+
+    async def callback(self, request: web.Request) -> web.StreamResponse:
+        """Take a request that Twilio has signed; every other is refused."""
+        if self._answers is None:
+            raise web.HTTPNotFound
+        fields = await self._callbacks.read(request)
+        what, about = self._callbacks.about(request)
+        return await self.called_back(what, about, fields, self._answers)
+
+    async def called_back(self, what: str, about: Sequence[str], fields: Fields, answers: Answers) -> web.Response:
+        """Do what a request of Twilio's is for. Raises HTTPNotFound for what this channel knows nothing of."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ first of them that matters. Who replied is proven by the number: it must be the 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
@@ -19,13 +19,12 @@ from aiohttp import web
 
 from notifier.answers import Answers
 from notifier.channels.outcome import Outcome
-from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioApi, TwilioCallbacks, carried_out, error_words, read_code, tell
+from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioChannel, carried_out, error_words, read_code, tell
 from notifier.message import PageMessage
 from notifier.rendering.answered import answered_line
 from notifier.rendering.sms import sms_text
 from notifier.replies import Reply, Wish, read_reply
 from notifier.words import words_for
-from tocsin.policy.accounts import TwilioAccount
 from tocsin.policy.rules import EMERGENCY_PERSON, Person
 from tocsin.runtime.text import clean, cut
 from tocsin.store.wire import StoreAway
@@ -45,16 +44,10 @@ CANNOT_REPLY: Final = ("+86",)
 _log = structlog.get_logger(__name__)
 
 
-class TwilioSmsChannel:
+class TwilioSmsChannel(TwilioChannel):
     """Sends and takes text messages over one account. `answers` None: it only sends."""
 
     name = "sms"
-
-    def __init__(self, account: TwilioAccount, *, wall_clock: Callable[[], int], total_limit_s: float, answers: Answers | None) -> None:
-        self._account = account
-        self._api = TwilioApi(account, wall_clock=wall_clock, total_limit_s=total_limit_s)
-        self._callbacks = TwilioCallbacks(self.name, account, answers)
-        self._answers = answers
 
     async def send(self, to: str, message: PageMessage) -> Outcome:
         number = to.partition(":")[2]
@@ -71,23 +64,13 @@ class TwilioSmsChannel:
         """A name takes no replies, and the emergency contact's number is nobody's in the rules."""
         return self._account.sender.startswith(("+", "MG")) and message.person != EMERGENCY_PERSON
 
-    async def close(self) -> None:
-        """Close kept connections; sends still under way fail as unreachable."""
-        await self._api.close()
-
-    async def listen(self) -> None:
-        """Nothing to fetch: Twilio calls."""
-
-    async def callback(self, request: web.Request) -> web.StreamResponse:
+    async def called_back(self, what: str, about: Sequence[str], fields: Fields, answers: Answers) -> web.Response:
         """Take a receipt or a reply."""
-        if self._answers is None:
-            raise web.HTTPNotFound
-        fields = await self._callbacks.read(request)
-        match self._callbacks.about(request):
-            case "status", [_, _, *_] as about:
-                return await self._status(fields, PagesSaid.unpacked(about), self._answers)
+        match what, about:
+            case "status", [_, _, *_]:
+                return await self._status(fields, PagesSaid.unpacked(about), answers)
             case "inbound", []:
-                return await self._inbound(fields, self._answers)
+                return await self._inbound(fields, answers)
             case _:
                 raise web.HTTPNotFound
 

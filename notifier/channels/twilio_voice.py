@@ -13,7 +13,7 @@ person who listens and hangs up has got the page and has not taken it: the ladde
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from xml.etree import ElementTree as ET
@@ -23,12 +23,11 @@ from aiohttp import web
 
 from notifier.answers import Answered, Answers
 from notifier.channels.outcome import Outcome
-from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioApi, TwilioCallbacks, carried_out, tell, twiml
+from notifier.channels.twilio import ACT_LIMIT_S, Fields, PagesSaid, TwilioChannel, carried_out, tell, twiml
 from notifier.message import PageMessage
 from notifier.rendering.answered import answered_line
 from notifier.rendering.voice import VoiceScript, voice_script
 from notifier.words import words_for
-from tocsin.policy.accounts import TwilioAccount
 from tocsin.policy.model import State
 from tocsin.policy.rules import EMERGENCY_PERSON, Person
 from tocsin.store.wire import StoreAway
@@ -41,8 +40,6 @@ CALL_S_MAX: Final = 240
 """Who asks for it again and again is cut off some time."""
 PAUSE_S: Final = 2
 """Between the first time and the second."""
-TWIML_CHARACTERS_MAX: Final = 4_000
-"""What Twilio takes with a call."""
 
 NOT_ARRIVED: Final = {"busy": "the line was busy", "no-answer": "nobody answered", "failed": "the call failed", "canceled": "canceled"}
 
@@ -71,16 +68,10 @@ class _Said:
         return _Said(language, say, keys, PagesSaid.unpacked(about))
 
 
-class TwilioVoiceChannel:
+class TwilioVoiceChannel(TwilioChannel):
     """Calls over one account. `answers` None: it only speaks."""
 
     name = "tel"
-
-    def __init__(self, account: TwilioAccount, *, wall_clock: Callable[[], int], total_limit_s: float, answers: Answers | None) -> None:
-        self._account = account
-        self._api = TwilioApi(account, wall_clock=wall_clock, total_limit_s=total_limit_s)
-        self._callbacks = TwilioCallbacks(self.name, account, answers)
-        self._answers = answers
 
     async def send(self, to: str, message: PageMessage) -> Outcome:
         script = voice_script(message)
@@ -99,25 +90,15 @@ class TwilioVoiceChannel:
             ]
         return await self._api.create("Calls", form, confirms=heard)
 
-    async def close(self) -> None:
-        """Close kept connections; sends still under way fail as unreachable."""
-        await self._api.close()
-
-    async def listen(self) -> None:
-        """Nothing to fetch: Twilio calls."""
-
-    async def callback(self, request: web.Request) -> web.StreamResponse:
+    async def called_back(self, what: str, about: Sequence[str], fields: Fields, answers: Answers) -> web.Response:
         """Take a key, the end of a call, or what answered it."""
-        if self._answers is None:
-            raise web.HTTPNotFound
-        fields = await self._callbacks.read(request)
-        match self._callbacks.about(request):
-            case "key", [_, _, _, _, _, *_] as about:
-                return await self._key(fields, _Said.unpacked(about), self._answers)
-            case "taken", [_, _, _, _, _, *_] as about:
-                return await self._key_after_taking(fields, _Said.unpacked(about), self._answers)
-            case "status" | "machine", [_, _, *_] as about:
-                return await self._ended(fields, PagesSaid.unpacked(about), self._answers)
+        match what, about:
+            case "key", [_, _, _, _, _, *_]:
+                return await self._key(fields, _Said.unpacked(about), answers)
+            case "taken", [_, _, _, _, _, *_]:
+                return await self._key_after_taking(fields, _Said.unpacked(about), answers)
+            case "status" | "machine", [_, _, *_]:
+                return await self._ended(fields, PagesSaid.unpacked(about), answers)
             case _:
                 raise web.HTTPNotFound
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from notifier.accountqueue import FLOOD_LIMIT, RINGING_LIMIT, ContactRule, account_of
+from notifier.accountqueue import (
+    FLOOD_LIMIT,
+    JOINS_MS,
+    LINE_WORDS,
+    RINGING_LIMIT,
+    AccountQueue,
+    ContactRule,
+    Denied,
+    Held,
+    Lane,
+    Waiting,
+    account_of,
+)
 from notifier.breaker import FAILURES_MAX, PROBE_EVERY_MS, Breaker
+from notifier.channels import Sent
+from notifier.compose import DuePage
 from notifier.fairline import FairLine, Place
 from notifier.limits import Window, Windows, in_words
+from tests.policy.world import Story
 from tests.services.records import page_records
 from tests.services.world import HOUR, MINUTE, NOW, World
 from tocsin.policy.accounts import Limit
 from tocsin.policy.events import Acknowledged
-from tocsin.policy.model import Incident, PageStatus
+from tocsin.policy.model import Incident, PageKind, PageStatus
 
 SECOND = 1_000
 
@@ -189,6 +207,68 @@ def test_what_rings_takes_one_in_two_minutes_other_people_twenty_and_programs_ev
     assert [limit_of(None, channel) for channel in ("tel", "mail", "webhook")] == [RINGING_LIMIT, FLOOD_LIMIT, None]
     own = Limit(5, 15 * MINUTE)
     assert [limit_of(own, channel) for channel in ("tel", "mail", "webhook")] == [own, own, own]
+
+
+def waiting(name: str, severity: int, kind: PageKind = PageKind.PAGE, attempts: int = 0, held_at: int | None = None) -> Waiting:
+    """A page that has just been claimed."""
+    story = Story()
+    story.opens(severity)
+    page = replace(story.incident.pages[0], id=name, kind=kind, attempts=attempts, held_at=held_at)
+    return Waiting(DuePage(page, story.incident), NOW + HOUR)
+
+
+def heard(queue: AccountQueue, lane: Lane, now: int, *pages: Waiting) -> list[Held | Denied]:
+    """Let pages fall due; whatever may go goes, and has arrived at once. Return what may not."""
+    lane.waiting |= {w.due.page.id: w for w in pages}
+    queue.put(lane)
+    verdicts = queue.review(now, None, more_due=False)
+    if queue.may_send(now, more_due=False):
+        assert queue.next(now) is lane
+        for window in queue.windows_of(lane, lane.rule(), lane.waiting.values()):
+            window.take(now)
+        lane.waiting.clear()
+        queue.done(lane, now, Sent(None), began_at=now, took_ms=1)
+    return verdicts
+
+
+def phone(scheme: str) -> tuple[AccountQueue, Lane]:
+    address = f"{scheme}:+821011112222"
+    queue = AccountQueue(address, Windows(NOW, {}), wait_max_ms=10 * SECOND)
+    return queue, Lane(address, queue)
+
+
+@pytest.mark.parametrize("first", [PageKind.PAGE, PageKind.TEST, PageKind.RESOLVED])
+def test_a_number_that_was_called_is_called_again_a_minute_later(first: PageKind) -> None:
+    queue, lane = phone("tel")
+    assert heard(queue, lane, NOW, waiting("a", 2, first)) == []
+    [held] = heard(queue, lane, NOW + 20 * SECOND, waiting("b", 1))
+    assert isinstance(held, Held)
+    assert ([page for _, page in held.pages], held.why, held.until) == (["b"], LINE_WORDS, NOW + MINUTE + JOINS_MS)
+    [called] = heard(queue, lane, NOW + MINUTE, waiting("c", 1))
+    assert isinstance(called, Held)
+    assert (called.pages, [(page, until) for _, page, until in called.along]) == ((), [("b", held.until)]), "c takes b along"
+
+
+def test_a_grave_call_that_waited_two_minutes_waits_no_longer() -> None:
+    queue, lane = phone("tel")
+    heard(queue, lane, NOW + 90 * SECOND, waiting("a", 1))
+    assert heard(queue, lane, NOW + 2 * MINUTE, waiting("b", 1, held_at=NOW)) == []
+
+
+def test_retries_and_tests_do_not_wait_for_a_call() -> None:
+    queue, lane = phone("tel")
+    heard(queue, lane, NOW, waiting("a", 1))
+    assert heard(queue, lane, NOW + SECOND, waiting("b", 1, attempts=1)) == []
+    assert heard(queue, lane, NOW + SECOND, waiting("c", 1, PageKind.TEST)) == []
+
+
+def test_severity_1_is_texted_at_once_and_a_lesser_one_waits_two_minutes() -> None:
+    queue, lane = phone("sms")
+    heard(queue, lane, NOW, waiting("a", 1))
+    assert heard(queue, lane, NOW + SECOND, waiting("b", 1)) == []
+    [held] = heard(queue, lane, NOW + 2 * SECOND, waiting("c", 2))
+    assert isinstance(held, Held)
+    assert held.until == NOW + SECOND + 2 * MINUTE
 
 
 # --- over a real store --------------------------------------------------------------------------------------------------------------------

@@ -15,10 +15,9 @@ import pytest
 from aiohttp import web
 
 from notifier.channels.twilio import MEANINGS
-from notifier.channels.twilio_voice import TWIML_CHARACTERS_MAX
 from notifier.service import Notifier
 from tests.fakes.proxy import Proxy
-from tests.fakes.twilio import PUBLIC, Created, Twilio
+from tests.fakes.twilio import PUBLIC, TWIML_CHARACTERS_MAX, Created, Twilio
 from tests.services.chats import opened
 from tests.services.world import MINUTE, World
 from tocsin.policy.events import Acknowledged
