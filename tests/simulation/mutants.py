@@ -205,14 +205,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "        pass\n",
         System(20),
     ),
-    _one("the last resort is forgotten", LADDER, "wanted = last_resort | last_rung or", "wanted = last_rung or", System(40)),
+    _one("the last resort is forgotten", LADDER, "wanted = last_resort | last_rung or", "wanted = last_rung or", Policy(5)),
     _one("a rung that is nobody's stops the ladder", LADDER, "        force = not found if roles else force\n", "", Policy(5)),
     _one(
         "nobody waits for a receipt",
         DELIVERY,
         "receipt_due_at=now + event.receipt_within_ms if awaited else None",
         "receipt_due_at=None",
-        Policy(5),
+        Named("tests/policy/test_delivery.py"),
     ),
     _one(
         "a rung counts from the last change",

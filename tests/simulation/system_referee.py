@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from pydantic import TypeAdapter
 
+from notifier.compose import TOGETHER
 from notifier.message import PageMessage
 from tests.policy import naive
 from tests.simulation.policy_invariants import must_hold
@@ -77,10 +78,13 @@ class Attempt:
 
 @dataclass(slots=True)
 class Owed:
-    """Something that must happen at an instant (ms UTC), known since another."""
+    """Something that must happen at an instant (ms UTC), known since another. What does not go together with others (reminders, word that
+    it is over) goes to a contact one by one.
+    """
 
     due_at: int
     since: int
+    goes_together: bool = True
 
 
 @dataclass
@@ -226,7 +230,7 @@ class Referee:
             if page.status is PageStatus.PENDING:
                 if known is None or known.due_at != page.due_at:
                     self._page_settled(page.id)
-                    self._pages[page.id] = Owed(page.due_at, now)
+                    self._pages[page.id] = Owed(page.due_at, now, page.kind in TOGETHER)
             else:
                 self._page_settled(page.id)
 
@@ -239,8 +243,9 @@ class Referee:
         late = self.now_ms() - max(owed.due_at, owed.since)
         if late <= 0:
             return
-        self.worst_late_ms = max(self.worst_late_ms, late)
-        allowed = CALM_LATE_MS if self.calm else STORMY_LATE_MS
+        if owed.goes_together:
+            self.worst_late_ms = max(self.worst_late_ms, late - self.excused_ms(late))
+        allowed = CALM_LATE_MS if self.calm and owed.goes_together else STORMY_LATE_MS
         if late > allowed and late - self.excused_ms(late) > allowed:
             self.fault(f"{what} was due at {max(owed.due_at, owed.since)} and came {late} ms late")
 
