@@ -20,6 +20,7 @@ from console.incidents import act
 from console.openapi import Call, Reply, Route
 from console.problems import Refused
 from console.views import read_alerts
+from console.words import PageWords, Why, words_for, words_for_browser
 from tocsin.policy import events as ev
 from tocsin.policy.model import Incident
 from tocsin.policy.rules import EMERGENCY_PERSON
@@ -44,33 +45,34 @@ HEADERS: Final = {
 PAGES: Final = Pages()
 """The templates; they hold no state."""
 
+_WORDS: Final = web.RequestKey("words", PageWords)
+"""Of the reader, as soon as the link has said who that is."""
+
 
 def page_response(status: int, html: str, headers: dict[str, str] | None = None) -> web.Response:
     """Return a page for people."""
     return web.Response(status=status, text=html, content_type="text/html", charset="utf-8", headers=HEADERS | (headers or {}))
 
 
-def refused_page(refused: Refused) -> web.Response:
-    """Return a refusal as a page."""
-    status = refused.problem.status
-    return page_response(status, PAGES.message(*_words(status, refused.problem.detail)), refused.headers)
+class PageRefused(Refused):
+    """The answer is a page that says why; `incident` is the number it says."""
+
+    def __init__(self, status: int, why: Why, *, incident: str = "") -> None:
+        super().__init__(status, why.name.lower().replace("_", " "), incident=incident or None)
+        self.why = why
 
 
-def _words(status: int, detail: str) -> tuple[str, str]:
-    match status:
-        case 403:
-            return "This did not come from this page", "Open the link of your page again and press the button there. Nothing was changed."
-        case 404:
-            return "This link is not valid", "It may have been cut off. Open it from the page you received, or look there for the number."
-        case 410:
-            return "This link has expired", detail
-        case 503:
-            return (
-                "The pager cannot answer right now",
-                "The next ones are paged unless somebody answers. Try again in a moment: doing it twice does no harm.",
-            )
-        case _:
-            return "That did not work", detail
+def refused_page(refused: Refused, request: web.Request) -> web.Response:
+    """Return a refusal as a page, in the language of the link's reader, or else of the browser."""
+    status, incident = refused.problem.status, refused.problem.incident or ""
+    why = refused.why if isinstance(refused, PageRefused) else Why.AWAY if status == 503 else Why.FAILED
+    words = request.get(_WORDS) or _browser_words(request)
+    title, text = words.refused(why, incident)
+    return page_response(status, PAGES.message(title, text, words), refused.headers)
+
+
+def _browser_words(request: web.Request) -> PageWords:
+    return words_for_browser(request.headers.get(hdrs.ACCEPT_LANGUAGE, ""))
 
 
 async def show(call: Call) -> Reply:
@@ -100,20 +102,20 @@ async def _refusal(call: Call, number: int, event: ev.Event) -> bool:
 
 
 async def _link(call: Call) -> tuple[Link, Reader]:
+    """Return the link and whom it was made for, whose language every page speaks from here on."""
     found = read_token(await call.desk.link_key.get(), call.request.match_info["token"], call.now)
-    match found:
-        case LinkInvalid():
-            raise Refused(404, "not a link of ours")
-        case LinkExpired(link):
-            raise Refused(410, f"It was for INC-{link.incident}. A newer page has a newer link.")
-        case Link():
-            pass
-    person = call.desk.rules.people.get(found.person)
+    if isinstance(found, LinkInvalid):
+        raise PageRefused(404, Why.NOT_A_LINK)
+    link = found.link if isinstance(found, LinkExpired) else found
+    person = call.desk.rules.people.get(link.person)
+    words = call.request[_WORDS] = _browser_words(call.request) if person is None else words_for(person.locale)
+    if isinstance(found, LinkExpired):
+        raise PageRefused(410, Why.EXPIRED, incident=f"INC-{link.incident}")
     if person is not None:
-        return found, Reader(person.key, person.name or person.key, person.time_zone)
-    if found.person == EMERGENCY_PERSON:
-        return found, Reader(EMERGENCY_PERSON, "emergency contact", "UTC")
-    raise Refused(410, "The person it was made for is no longer in the rules.")
+        return link, Reader(person.key, person.name or person.key, person.time_zone, words)
+    if link.person == EMERGENCY_PERSON:
+        return link, Reader(EMERGENCY_PERSON, words.emergency, "UTC", words)
+    raise PageRefused(410, Why.NO_PERSON)
 
 
 def _require_own_form(call: Call) -> None:
@@ -126,12 +128,12 @@ def _require_own_form(call: Call) -> None:
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         if site not in ("same-origin", "none"):
-            raise Refused(403, "the form is another site's")
+            raise PageRefused(403, Why.OTHER_SITE)
         return
     origin = headers.get(hdrs.ORIGIN)
     ours = (call.request.host, urlsplit(call.desk.external_url).netloc)
     if origin is not None and origin != "null" and _host_of(origin) not in ours:
-        raise Refused(403, "the form is another site's")
+        raise PageRefused(403, Why.OTHER_SITE)
 
 
 def _host_of(origin: str) -> str | None:
@@ -147,7 +149,7 @@ async def _asked(call: Call, link: Link, reader: Reader) -> tuple[tuple[int, ...
     try:
         form = parse_qs((await read_limited(call.request)).decode("utf-8", "replace"), max_num_fields=FIELDS_MAX)
     except ValueError:
-        raise Refused(422, f"A form has at most {FIELDS_MAX} fields.") from None
+        raise PageRefused(422, Why.FAILED) from None
     match form.get("action", [ACKNOWLEDGE]):
         case ["acknowledge"]:
             return (link.incident,), ev.Acknowledged(reader.key, via=VIA)
@@ -156,13 +158,13 @@ async def _asked(call: Call, link: Link, reader: Reader) -> tuple[tuple[int, ...
         case ["assign"]:
             return (link.incident,), ev.Assigned(reader.key, to=reader.key, via=VIA)
         case _:
-            raise Refused(422, "This page does not know that button.")
+            raise PageRefused(422, Why.FAILED)
 
 
 async def _page(call: Call, link: Link, reader: Reader) -> str:
     incident, others, records = await _load(call, link)
     alerts = await asyncio.to_thread(read_alerts, records)
-    return PAGES.answer(answer_view(incident, others, alerts, reader, call.now, call.desk.rules))
+    return PAGES.answer(answer_view(incident, others, alerts, reader, call.now, call.desk.rules), reader.words)
 
 
 async def _load(call: Call, link: Link) -> tuple[Incident, tuple[Incident, ...], dict[str, bytes]]:
@@ -171,14 +173,15 @@ async def _load(call: Call, link: Link) -> tuple[Incident, tuple[Incident, ...],
         found = await call.desk.store.load_many(link.incidents)
         incident = found.get(link.incident)
         if incident is None:
-            raise Refused(410, "The incident is no longer kept.")
+            raise PageRefused(410, Why.NOT_KEPT)
         (records,) = await call.desk.store.load_alerts([link.incident])
     return incident, tuple(found[number] for number in link.incidents[1:] if number in found), records
 
 
 async def show_incident(call: Call) -> Reply:
     """GET /i/{id}: where the `url` of an incident leads until there is a console of pages; says how to read it."""
-    return page_response(200, PAGES.pointer(call.request.match_info["id"][:20], call.desk.external_url))
+    words = _browser_words(call.request)
+    return page_response(200, PAGES.pointer(call.request.match_info["id"][:20], call.desk.external_url, words))
 
 
 async def show_style(call: Call) -> Reply:

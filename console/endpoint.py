@@ -67,17 +67,19 @@ def _served(desk: Desk, route: Route, is_open: Callable[[], bool]) -> Callable[[
                 raise Refused(503, "the console is starting: the store does not answer yet")
             return _response(await route.handler(await _call(desk, route, request)))
         except Refused as refused:
-            response = route.refuse(refused)
+            response = route.refuse(refused, request)
         except (StoreAway, StoreFull):
-            response = route.refuse(Refused(503, "the store does not answer; what you sent may or may not have happened: send it again"))
+            response = route.refuse(
+                Refused(503, "the store does not answer; what you sent may or may not have happened: send it again"), request
+            )
         except sqlite3.Error as error:
             desk.deps.log.error("read_model_unusable", problem=str(error))
-            response = route.refuse(Refused(503, "lists and history cannot be read now; paging goes on"))
+            response = route.refuse(Refused(503, "lists and history cannot be read now; paging goes on"), request)
         except web.HTTPException:
             raise
         except Exception:  # top of a request
             desk.deps.log.exception("request_failed", method=route.method, route=route.path)
-            response = route.refuse(Refused(500, "this is a fault of ours; it has been logged"))
+            response = route.refuse(Refused(500, "this is a fault of ours; it has been logged"), request)
         desk.deps.metrics.requests_refused.labels(route.path, str(response.status)).inc()
         return response
 

@@ -45,6 +45,10 @@ Reply = tuple[int, BaseModel] | web.StreamResponse
 Handler = Callable[[Call], Awaitable[Reply]]
 
 
+def _problem(refused: Refused, request: web.Request) -> web.Response:
+    return problem_response(refused)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One call. `role` None: no token is asked for. `returns` maps a status to the model of its JSON, or to another media type.
@@ -61,7 +65,7 @@ class Route:
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
     returns: Mapping[int, type[BaseModel] | str] = field(default_factory=dict)
-    refuse: Callable[[Refused], web.StreamResponse] = problem_response
+    refuse: Callable[[Refused, web.Request], web.StreamResponse] = _problem
     takes: str = ""
 
 

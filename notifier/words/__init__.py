@@ -13,6 +13,7 @@ from typing import Final, Protocol
 from notifier.words.chinese import Chinese
 from notifier.words.english import English
 from notifier.words.korean import Korean
+from tocsin.runtime.languages import language_of
 
 __all__ = ["Words", "words_for"]
 
@@ -210,14 +211,9 @@ class Words(Protocol):
         """The keys as one sentence."""
 
 
-_ENGLISH: Final[Words] = English()
-_BY_LANGUAGE: Final[Mapping[str, Words]] = {"en": _ENGLISH, "ko": Korean(), "zh": Chinese()}
+_BY_LANGUAGE: Final[Mapping[str, Words]] = {"en": English(), "ko": Korean(), "zh": Chinese()}
 
 
 def words_for(locale: str) -> Words:
-    """The words for a reader's locale; English for a language that there is none for.
-
-    Every Chinese locale gets Simplified Chinese, zh-TW and zh-Hant too: better than another language at night.
-    """
-    language = locale.strip().replace("_", "-").partition("-")[0].lower()
-    return _BY_LANGUAGE.get(language, _ENGLISH)
+    """The words for a reader's locale."""
+    return _BY_LANGUAGE[language_of(locale)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from notifier.words.instants import Local, is_same_day, largest_units, local
+from tocsin.runtime.languages import role_name, state_name
 
 _BEGINS: Final = {
     "reminder": "仍未解决：",
@@ -27,13 +28,6 @@ _SAY_BEGINS: Final = {
     "emergency": "紧急呼叫。",
     "handover": "交接班通知。",
     "notice": "通知。",
-}
-_STATES: Final = {"open": "未认领", "acknowledged": "已认领", "resolved": "已解决", "closed": "已关闭"}
-_ROLES: Final = {
-    "duty-engineer": "值班工程师",
-    "customer-service-engineer": "客服工程师",
-    "technical-support-lead": "技术支持主管",
-    "general-manager": "总经理",
 }
 _SEVERITIES: Final = {1: "一级", 2: "二级", 3: "三级", 4: "四级"}
 _UNITS: Final = {"d": "天", "h": "小时", "min": "分钟", "s": "秒"}
@@ -65,10 +59,10 @@ class Chinese:
         return f"【{_severity(severity)}】"
 
     def state(self, state: str) -> str:
-        return _STATES.get(state, state)
+        return state_name("zh", state)
 
     def role(self, key: str) -> str:
-        return _ROLES.get(key) or key.replace("-", " ")
+        return role_name("zh", key)
 
     def take_all(self, count: int) -> str:
         return f"全部认领（{count}起）"

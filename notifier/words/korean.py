@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from notifier.words.instants import is_same_day, largest_units, local
+from tocsin.runtime.languages import role_name, state_name
 
 _BEGINS: Final = {
     "reminder": "계속: ",
@@ -27,13 +28,6 @@ _SAY_BEGINS: Final = {
     "emergency": "긴급 호출입니다.",
     "handover": "인수인계 안내입니다.",
     "notice": "안내입니다.",
-}
-_STATES: Final = {"open": "미확인", "acknowledged": "담당 중", "resolved": "해결됨", "closed": "종료됨"}
-_ROLES: Final = {
-    "duty-engineer": "당직 엔지니어",
-    "customer-service-engineer": "CS 엔지니어",
-    "technical-support-lead": "기술지원팀장",
-    "general-manager": "총괄(본부장)",
 }
 _UNITS: Final = {"d": "일", "h": "시간", "min": "분", "s": "초"}
 _DAYS: Final = "월화수목금토일"
@@ -64,10 +58,10 @@ class Korean:
         return f"[심각{severity}] "
 
     def state(self, state: str) -> str:
-        return _STATES.get(state, state)
+        return state_name("ko", state)
 
     def role(self, key: str) -> str:
-        return _ROLES.get(key) or key.replace("-", " ")
+        return role_name("ko", key)
 
     def take_all(self, count: int) -> str:
         return f"{count}건 모두 맡기"

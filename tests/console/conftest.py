@@ -67,7 +67,7 @@ roles:
   customer-service-engineer: {people: [lee]}
   technical-support-lead: {people: [jung]}
 people:
-  kim: {name: 김민수, locale: ko, time_zone: Asia/Seoul, contacts: [{to: 'log:', after: 0s}, {to: 'mailto:kim@example.com', after: 5m}]}
+  kim: {name: 김민수, locale: en, time_zone: Asia/Seoul, contacts: [{to: 'log:', after: 0s}, {to: 'mailto:kim@example.com', after: 5m}]}
   lee: {name: 이서연, locale: ko, time_zone: Asia/Seoul, contacts: [{to: 'webhook+https://hooks.example.com/secret-path'}]}
   jung: {name: Jung, time_zone: Europe/Berlin, contacts: [{to: 'log:'}]}
 channels: {mail: {smtp: 'smtp://127.0.0.1:2525', from: 'tocsin@example.com'}}

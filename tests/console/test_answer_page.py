@@ -18,13 +18,23 @@ class Seen(HTMLParser):
         super().__init__()
         self.words: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.buttons: list[tuple[str, str]] = []
+        self._is_button = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        self._is_button = tag == "button"
+        if self._is_button:
+            self.buttons.append((dict(attrs)["value"] or "", ""))
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self._is_button:
+            self.buttons[-1] = (self.buttons[-1][0], self.buttons[-1][1] + data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_button = False
 
     @property
     def text(self) -> str:
@@ -57,7 +67,7 @@ async def test_the_page_shows_the_incident_in_the_readers_zone(site: Site) -> No
         "payments",
         "since 02:55 KST (10m ago)",
         "김민수 told at 02:55 KST",
-        "Next 이서연 (customer-service-engineer) at 03:25 KST",
+        "Next 이서연 (customer service engineer) at 03:25 KST",
         "3 firing",
         "pod=api-2",
         "alert 2",
@@ -99,6 +109,19 @@ async def test_a_page_of_several_incidents_takes_all_of_them_at_once(site: Site)
     assert answer.status == 200
     assert "I have all" not in answer.text
     assert {(await site.load(each.number)).acknowledged_by for each in (first, second)} == {"kim"}
+
+
+async def test_the_big_button_of_several_takes_all_of_them_and_the_second_one(site: Site) -> None:
+    first, second, third = await site.fire(), await site.fire("DiskFull"), await site.fire("Slow")
+    link = await site.link(first, "kim", second, third)
+    assert (await look(site, link)).buttons == [("acknowledge_all", "I have all 3"), ("acknowledge", f"I have only {first.id}")]
+    await site.request("POST", link, data={"action": "acknowledge"})
+    assert (await look(site, link)).buttons == [("acknowledge_all", "I have all 2")]
+    await site.happen(second.number, ev.Resolved("lee"))
+    assert (await look(site, link)).buttons == [("acknowledge_all", f"I have only {third.id}")]
+    await site.request("POST", link, data={"action": "acknowledge_all"})
+    assert (await look(site, link)).buttons == []
+    assert (await site.load(third.number)).acknowledged_by == "kim"
 
 
 async def test_of_several_incidents_the_gravest_can_be_taken_alone(site: Site) -> None:
@@ -209,7 +232,7 @@ async def test_near_its_end_the_holder_can_keep_it_and_another_can_take_it(site:
     assert (await look(site, link)).button == "acknowledge"
     other = await site.link(incident, "lee")
     assert (await look(site, other)).button == "acknowledge"
-    assert "You have it until 03:51 KST." in Seen((await site.request("POST", other)).text).text
+    assert "03:51 KST까지 담당하고 계십니다." in Seen((await site.request("POST", other)).text).text
 
 
 async def test_after_it_is_resolved_the_page_says_so(site: Site) -> None:
