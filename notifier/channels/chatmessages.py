@@ -7,11 +7,12 @@ it shows. The memory is bounded and dies with the notifier; a message that is fo
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
 from notifier.answers import Answered
+from notifier.channels.outcome import Outcome, Sent
 from notifier.message import IncidentView, PageMessage
 from tocsin.policy.model import PageKind, State
 
@@ -68,6 +69,15 @@ class Bundles:
         bundle = self._sent.get(receipt)
         if bundle is not None:
             bundle.shown, bundle.changed_at = (), 0
+
+    async def change(self, receipt: str, news: PageMessage, edit: Callable[[PageMessage], Awaitable[Outcome]], *, several: bool) -> Outcome:
+        """Let a message show what it must after `news` of one of its incidents. `edit` is not called when it may stay as it is."""
+        shown = self.now(receipt, news, several=several)
+        outcome = Sent(receipt, confirms=False) if shown is None else await edit(shown)
+        if isinstance(outcome, Sent):
+            return Sent(receipt, confirms=False)
+        self.not_shown(receipt)
+        return outcome
 
     def now(self, receipt: str, news: PageMessage, *, several: bool) -> PageMessage | None:
         """Return what a message must show after `news` of one of its incidents, None when it may stay as it is.

@@ -126,16 +126,11 @@ class SlackChannel:
         place = _place_of(message.edits)
         if place is None:
             return Refused("the page has no message to change")
-        shown = self._bundles.now(place.receipt, message, several=place.several)
-        if shown is None:
-            return Sent(place.receipt, confirms=False)
-        outcome = await self._edit(place, shown, self._total_limit_s)
-        return Sent(place.receipt, confirms=False) if isinstance(outcome, Sent) else outcome
+        return await self._change(place, message, self._total_limit_s)
 
     async def _refresh(self, root: _Place, message: PageMessage) -> None:
         """Bring the first message up to date; the page itself has gone out, so that this fails is only seen in the log."""
-        shown = self._bundles.now(root.receipt, message, several=root.several)
-        outcome = Sent(None) if shown is None else await self._edit(root, shown, REFRESH_LIMIT_S)
+        outcome = await self._change(root, message, REFRESH_LIMIT_S)
         if not isinstance(outcome, Sent):
             _log.info("slack_message_not_changed", page=message.page_id, why=outcome.reason)
 
@@ -143,12 +138,13 @@ class SlackChannel:
         quiet = {"unfurl_links": False, "unfurl_media": False, "link_names": False, "mrkdwn": False, "parse": "none"}
         return await self._write("chat.postMessage", {**fields, **quiet}, message, self._total_limit_s)
 
-    async def _edit(self, place: _Place, shown: PageMessage, limit_s: float) -> Outcome:
+    async def _change(self, place: _Place, news: PageMessage, limit_s: float) -> Outcome:
         fields = {"channel": place.channel, "ts": place.ts, "link_names": False, "parse": "none"}
-        outcome, _ = await self._write("chat.update", fields, shown, limit_s)
-        if not isinstance(outcome, Sent):
-            self._bundles.not_shown(place.receipt)
-        return outcome
+
+        async def edit(shown: PageMessage) -> Outcome:
+            return (await self._write("chat.update", fields, shown, limit_s))[0]
+
+        return await self._bundles.change(place.receipt, news, edit, several=place.several)
 
     async def _write(self, method: str, fields: Json, message: PageMessage, limit_s: float) -> tuple[Outcome, str]:
         """Send or change a message; return what came of it, and Slack's error. Blocks that Slack does not take are left out."""
