@@ -88,6 +88,7 @@ def live_through(seed: int, url: str, days: float = 1.0) -> Report:
             runner.run(life.run())
         except (Circling, NothingToDo) as error:
             life.referee.fault(f"the day does not end: {type(error).__name__}, steps {life.referee.steps.most_common(4)}")
+            life.kill_all()
     asyncio.run(life.end())
     return life.report()
 
@@ -151,10 +152,14 @@ class Life:
                 self._spawn(self._happens(happening))
             await self.timeline.pause(max(0.0, self.day.days * DAY_S - self.timeline.time()))
             await self._calm_down()
-            for process in [*self.running.values(), *self.zombies]:
-                process.die()
+            self.kill_all()
             for supervisor in supervisors:
                 supervisor.cancel()
+
+    def kill_all(self) -> None:
+        """Nobody acts any more."""
+        for process in [*self.running.values(), *self.zombies]:
+            process.die()
 
     async def _calm_down(self) -> None:
         """Nothing goes wrong any more, nobody does anything: what is due has to come."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
-from typing import Protocol
+from dataclasses import replace
+from typing import ClassVar, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -19,16 +20,37 @@ from ingest.intake import Intake
 from tests.simulation.system_seam import Network, seam_client
 from tests.simulation.system_timeline import NOBODY, OWNER, SimulatedClock
 from tocsin.policy.model import Alert
+from tocsin.policy.rules import Rules
 from tocsin.runtime.clock import Jump
 from tocsin.runtime.inforce import NoRules, RulesInForce
 from tocsin.runtime.metrics import Metrics
+from tocsin.runtime.rulesfile import load_rules
 from tocsin.runtime.service import HEARTBEAT_S, STORE_RETRY_S, Deps, latest_instant
 from tocsin.runtime.settings import Settings
 from tocsin.store.bell import IntakeRung, Message, RosterChanged, RulesPublished
 from tocsin.store.store import Fenced, Store
 from tocsin.store.wire import StoreAway
 
+TEXTS_MAX = 32
+
 Loops = Sequence[Callable[[], Coroutine[None, None, None]]]
+
+
+class KnownRules(RulesInForce):
+    """Reads each text once for all processes: reading YAML costs as much as a quarter of a day."""
+
+    _texts: ClassVar[dict[str, Rules]] = {}
+
+    async def _load_published(self) -> Rules | None:
+        published = await self._store.published_rules()
+        if published is None:
+            return None
+        rules = self._texts.get(published.text)
+        if rules is None:
+            rules = self._texts[published.text] = load_rules(published.text, file_name="town", environment={}, read_file=str)
+            if len(self._texts) > TEXTS_MAX:
+                del self._texts[next(iter(self._texts))]
+        return replace(rules, version=published.version)
 
 
 class Role(Protocol):
@@ -163,7 +185,7 @@ class Process:
         store = Store(seam_client(self._network, self), shards=self._settings.shards, origin=self.label)
         clock = self.clock = SimulatedClock(on_jump=self._jumped, read_wall=wall, read_monotonic=self._network.timeline.time)
         metrics = Metrics()
-        rules = RulesInForce(store, clock, metrics, self._log, file=None, environment={})
+        rules = KnownRules(store, clock, metrics, self._log, file=None, environment={})
         deps = Deps(self._settings, clock, store, rules, metrics, self._log)
         role = build(deps, self)
         try:

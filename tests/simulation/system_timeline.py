@@ -64,6 +64,7 @@ class Timeline(asyncio.BaseEventLoop):
         self.may_leap_to: Callable[[float], float] = never
         self.leaps: Callable[[float], object] = never
         self.turns = 0
+        self._has_given_up = False
         self.set_exception_handler(self._fault)
         self.faults: list[str] = []
 
@@ -109,6 +110,9 @@ class Timeline(asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         ready = self._ready  # type: ignore[attr-defined]
+        if self.turns >= TURNS_MAX and not self._has_given_up:
+            self._has_given_up = True
+            raise Circling
         if not ready and not self._stopping:  # type: ignore[attr-defined]
             self._move_on()
         for timers in (self._exact, self._looks):
@@ -123,8 +127,6 @@ class Timeline(asyncio.BaseEventLoop):
                 owner.held.append(handle)
                 continue
             self.turns += 1
-            if self.turns == TURNS_MAX:
-                raise Circling
             handle._run()  # noqa: SLF001  as the loops of the library do
 
     def _move_on(self) -> None:
