@@ -67,7 +67,7 @@ async def test_F13_F7_L2_workers_that_overlap_page_once(world: World, seed: int)
     assert set(world.receiver.copies().values()) == {1}
     told = Counter((one["id"], page.path) for page in world.receiver.pages for one in page.body.get("incidents", [page.body["incident"]]))
     assert set(told.values()) == {1}, "each incident over each contact once, bundled or not"
-    assert {path for _, path in told} == {"/kim/1", "/kim/2"}
+    assert {path for _, path in told} == {"/kim/1", "/kim/2", "/lee/1"}
 
 
 async def tick_unless_fenced(world: World, notifier: Notifier) -> None:
