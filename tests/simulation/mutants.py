@@ -161,7 +161,7 @@ MUTANTS: tuple[Mutant, ...] = (
         System(5),
     ),
     # --- the incident -----------------------------------------------------------------------------------------------------------------
-    _one("time runs backwards", INCIDENT, "    now = max(now, incident.changed_at)\n", "", System(40)),
+    _one("time runs backwards", INCIDENT, "    now = max(now, incident.changed_at)\n", "", Named("tests/policy/test_incident.py")),
     _one(
         "an acknowledgement withdraws no page",
         INCIDENT,
