@@ -115,20 +115,33 @@ async def _under_load(product: Product, receiver: Receiver, kills: Kills) -> tup
             for accepted in (ALERTS // 5, ALERTS // 2) if kills.victim not in (SUPERVISOR, EVERYTHING) else (ALERTS // 3,):
                 await sender.until_accepted(accepted)
                 await _kill(product, receiver, kills)
-        await _until_all_paged(receiver, await product.incidents(), answers)
+        await _until_all_paged(product, receiver, answers)
         answering.cancel()
     await _until_all_recorded(product, receiver)
     return sender, answers
 
 
-async def _until_all_paged(receiver: Receiver, incidents: Sequence[dict[str, Any]], answers: Answers) -> None:
+async def _until_all_paged(product: Product, receiver: Receiver, answers: Answers) -> None:
+    """Looked at again and again: the last thing to come may be an answer, which brings no page."""
+    incidents: list[dict[str, Any]] = []
+
+    async def all_open() -> bool:
+        incidents[:] = await product.incidents()
+        return len(incidents) >= ALERTS
+
+    await until(all_open, "every alert that was taken is an incident", limit_s=30)
     wanted = {(incident["id"], person) for incident in incidents for person in PEOPLE}
+    untold: list[tuple[str, str]] = []
 
-    def all_told(pages: Sequence[ReceivedPage]) -> bool:
-        told = {(incident, page.body["person"]) for page in pages for incident in named_in(page)}
-        return all(incident in answers.taken for incident, _ in wanted - told)
+    async def all_told() -> bool:
+        told = {(incident, page.body["person"]) for page in receiver.pages for incident in named_in(page)}
+        untold[:] = sorted(pair for pair in wanted - told if pair[0] not in answers.taken)
+        return not untold
 
-    await receiver.wait_for(all_told, limit_s=30)
+    try:
+        await until(all_told, "everybody is told", limit_s=30)
+    except AssertionError:
+        raise AssertionError(f"never told: {untold[:10]}") from None
 
 
 async def _until_all_recorded(product: Product, receiver: Receiver) -> None:

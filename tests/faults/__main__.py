@@ -20,7 +20,7 @@ import pytest
 
 from tests.faults.figures import PROPERTY, Figure
 from tests.faults.registry import ROWS, Row
-from tests.faults.report import PAGE, Result, measured, put_in, read_results, table, worst, write_results
+from tests.faults.report import PAGE, Result, largest, measured, put_in, read_results, table, write_results
 
 
 @dataclass(eq=False)  # the plugin manager hashes its plugins
@@ -48,7 +48,7 @@ class Collector:
         outcomes = [self.outcomes[node] for node in nodes]
         ran = [outcome for outcome in outcomes if outcome != "skipped"]
         outcome = "failed" if "failed" in outcomes else "passed" if ran else "skipped"
-        figures = worst([figure for node in nodes for figure in self.figures[node] if figure.row == row.number])
+        figures = largest([figure for node in nodes for figure in self.figures[node] if figure.row == row.number])
         return Result(outcome, len(ran), len(outcomes) - len(ran), sum(self.took_s[node] for node in nodes), figures)
 
 

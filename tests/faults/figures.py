@@ -38,10 +38,8 @@ class Figure:
         bound += f" (at least {_number(self.at_least)})" if self.at_least is not None else ""
         return f"{self.name} {_number(self.value)}{' ' if self.unit else ''}{self.unit}{bound}"
 
-    def worse(self, other: Figure) -> Figure:
-        """Of two measurements of one figure the worse; of what has no bound, the larger."""
-        if self.at_least is not None:
-            return min(self, other, key=lambda figure: figure.value)
+    def larger(self, other: Figure) -> Figure:
+        """Of two measurements of one figure the larger: a worse one, or, where more is better, the longer of two runs."""
         return max(self, other, key=lambda figure: figure.value)
 
     def to_json(self) -> dict[str, Any]:

@@ -40,11 +40,11 @@ class Result:
         return Result(**{**found, "figures": tuple(map(Figure.from_json, found["figures"]))})
 
 
-def worst(figures: list[Figure]) -> tuple[Figure, ...]:
-    """The worst of each figure by name, in the order of their first measurement."""
+def largest(figures: list[Figure]) -> tuple[Figure, ...]:
+    """The largest of each figure by name, in the order of their first measurement."""
     found: dict[str, Figure] = {}
     for figure in figures:
-        found[figure.name] = figure.worse(found.get(figure.name, figure))
+        found[figure.name] = figure.larger(found.get(figure.name, figure))
     return tuple(found.values())
 
 
