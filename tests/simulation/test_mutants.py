@@ -13,7 +13,6 @@ QUICK = (
     "begin does not ask whether the page is still wanted",
     "versions are not compared",
     "a number is used twice",
-    "a claim has no lease",
     "a page is recorded as sent before it is",
     "pages go out without begin",
     "the notifier oversleeps",
