@@ -6,7 +6,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -208,10 +208,15 @@ async def test_an_adopted_server_that_dies_is_noticed_and_replaced(data_dir: Pat
 
 async def test_ctrl_c_does_not_reach_the_server(data_dir: Path) -> None:
     async with launcher(data_dir, "dies") as (process, pid):
-        os.killpg(process.pid, signal.SIGINT)
         assert process.stdout is not None
-        async with asyncio.timeout(LIMIT_S):
-            assert await process.stdout.readline() == b"interrupted\n"
+        line = b""
+        for _ in range(3):  # a person presses again when nothing comes of it: Python 3.11 may lose a cancellation
+            os.killpg(process.pid, signal.SIGINT)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LIMIT_S):
+                    line = await process.stdout.readline()
+                    break
+        assert line == b"interrupted\n"
         client = connect(f"unix://{data_dir}/store.sock", max_connections=1)
         assert (await client.info("server"))["process_id"] == pid
         await client.aclose()
